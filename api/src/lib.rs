@@ -1,0 +1,13 @@
+//! Object types, the table of kinds, and what belongs to a kind alone: names, selectors, quantities, defaults,
+//! validation, the node stream's messages.
+//!
+//! Never here: a runtime, a clock, files, sockets, the store. Everything is a function of its arguments.
+//! Source: the Kubernetes API reference (v1.36) and API conventions.
+
+pub mod net_state;
+pub mod node_stream;
+pub mod object;
+
+pub use k8s_openapi;
+pub use jiff::Timestamp;
+pub use object::{Kind, Object, ObjectKey};

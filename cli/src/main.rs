@@ -1,0 +1,3 @@
+//! The `skep` binary: composition root and client verbs.
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! Control plane: the store, the REST and node stream servers, authentication and admission, and the one driver that
+//! carries out what `reconcile` plans.
+//!
+//! Never here: the agent, the dataplane, aya.

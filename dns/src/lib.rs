@@ -1,0 +1,1 @@
+//! Cluster DNS: records from objects (pure) and the node-local server.

@@ -1,0 +1,114 @@
+//! What a planner answers: the writes that move one object toward its spec, and what it waits for.
+
+use std::time::Duration;
+
+use api::{Kind, Object, ObjectKey, Timestamp};
+
+use crate::world::World;
+
+/// What a planner may know besides the world.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// The time of this plan.
+    pub now: Timestamp,
+    /// Source of name suffixes: the same seed gives the same plan. The driver draws a new one for each plan.
+    pub seed: u64,
+}
+
+/// One write. The driver commits it only if the objects it rests on are unchanged, and replans otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Create the object. Its `metadata.name` is set; the server gives uid and creation time.
+    /// An object of that name that exists already makes the driver replan.
+    Create(Box<Object>),
+    /// Bring spec and metadata of an existing object to this. `metadata.resourceVersion` is the one that was read.
+    /// Only what differs from the object in the world is written, so fields that our types do not know survive.
+    Update(Box<Object>),
+    /// Bring the status of an existing object to this, as [`Action::Update`] does for the rest.
+    UpdateStatus(Box<Object>),
+    /// Delete the object with this uid, gracefully where the kind knows it.
+    Delete {
+        /// The object.
+        key: ObjectKey,
+        /// Only if it still has this uid.
+        uid: String,
+    },
+    /// Assign a pod to a node (the `binding` subresource); refused if it has one already.
+    Bind {
+        /// Name of the pod's namespace and of the pod.
+        pod: ObjectKey,
+        /// Only if it still has this uid.
+        uid: String,
+        /// The node's name.
+        node: String,
+    },
+    /// Tell people: becomes an Event on `about`, aggregated by (object, reason, message).
+    Announce(Announcement),
+}
+
+/// An event to record about an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The object the event is about.
+    pub about: ObjectKey,
+    /// Its uid.
+    pub uid: String,
+    /// Whether somebody should look.
+    pub severity: Severity,
+    /// CamelCase, as Kubernetes names it: `SuccessfulCreate`, `FailedScheduling`.
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// The component that speaks: `replicaset-controller`.
+    pub source: &'static str,
+}
+
+/// An event's `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Routine.
+    Normal,
+    /// Something to look at.
+    Warning,
+}
+
+/// What stands between an object and its spec; `skep describe` and `skep why` show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// CamelCase, for machines.
+    pub reason: &'static str,
+    /// A sentence, for people.
+    pub message: String,
+    /// The object waited for, if it is one.
+    pub on: Option<ObjectKey>,
+}
+
+/// The answer of a planner for one object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// In order: a later action is carried out only if the earlier ones succeeded.
+    pub actions: Vec<Action>,
+    /// Why the object is not yet as its spec says; empty when it is.
+    pub waiting_on: Vec<Waiting>,
+    /// Plan again after this time even if nothing changes.
+    pub requeue_after: Option<Duration>,
+}
+
+/// One controller: which objects it plans, which changes concern it, and the plan itself.
+///
+/// A planner holds configuration only, never state: whatever it needs to remember is in the world.
+pub trait Planner: Send {
+    /// Name in logs, metrics and as the events' source: `replicaset-controller`.
+    fn name(&self) -> &'static str;
+
+    /// The kinds whose changes can concern this planner.
+    fn watches(&self) -> &'static [Kind];
+
+    /// The keys to plan again after `changed` came, changed or went. `world` already holds the new state;
+    /// `before` and `after` are the object's two versions, either absent.
+    fn affected(&self, world: &World, changed: &ObjectKey, before: Option<&Object>, after: Option<&Object>)
+    -> Vec<ObjectKey>;
+
+    /// The steps for `key`. Must be cheap when nothing is to do: it is called for each relevant change.
+    fn plan(&self, world: &World, key: &ObjectKey, context: Context) -> Plan;
+}

@@ -1,0 +1,1 @@
+//! End-to-end tests: multi-node clusters in network namespaces, driven by real clients.
