@@ -8,6 +8,6 @@ pub mod net_state;
 pub mod node_stream;
 pub mod object;
 
-pub use k8s_openapi;
 pub use jiff::Timestamp;
+pub use k8s_openapi;
 pub use object::{Kind, Object, ObjectKey};

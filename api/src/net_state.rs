@@ -18,7 +18,9 @@ pub fn ip_from_bytes(bytes: &[u8]) -> Result<IpAddr, AddressLength> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Ok(IpAddr::V4(Ipv4Addr::from(v4)));
     }
-    <[u8; 16]>::try_from(bytes).map(|v6| IpAddr::V6(Ipv6Addr::from(v6))).map_err(|_| AddressLength(bytes.len()))
+    <[u8; 16]>::try_from(bytes)
+        .map(|v6| IpAddr::V6(Ipv6Addr::from(v6)))
+        .map_err(|_| AddressLength(bytes.len()))
 }
 
 /// The bytes of an address, network order: 4 or 16.

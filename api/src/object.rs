@@ -171,13 +171,21 @@ impl Kind {
     /// `v1` or `group/version`, as in `apiVersion:`.
     #[must_use]
     pub fn api_version(self) -> String {
-        if self.group().is_empty() { self.version().to_owned() } else { format!("{}/{}", self.group(), self.version()) }
+        if self.group().is_empty() {
+            self.version().to_owned()
+        } else {
+            format!("{}/{}", self.group(), self.version())
+        }
     }
 
     /// Where the store keeps the kind: `pods`, or `apps/deployments`. No version: all versions share one collection.
     #[must_use]
     pub fn collection(self) -> String {
-        if self.group().is_empty() { self.plural().to_owned() } else { format!("{}/{}", self.group(), self.plural()) }
+        if self.group().is_empty() {
+            self.plural().to_owned()
+        } else {
+            format!("{}/{}", self.group(), self.plural())
+        }
     }
 
     /// The kind with this `kind:` name.
@@ -221,7 +229,11 @@ impl ObjectKey {
     /// The key of `kind` `namespace/name`; pass an empty namespace for cluster scope.
     #[must_use]
     pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> ObjectKey {
-        ObjectKey { kind, namespace: namespace.into(), name: name.into() }
+        ObjectKey {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 

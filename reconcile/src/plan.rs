@@ -106,8 +106,13 @@ pub trait Planner: Send {
 
     /// The keys to plan again after `changed` came, changed or went. `world` already holds the new state;
     /// `before` and `after` are the object's two versions, either absent.
-    fn affected(&self, world: &World, changed: &ObjectKey, before: Option<&Object>, after: Option<&Object>)
-    -> Vec<ObjectKey>;
+    fn affected(
+        &self,
+        world: &World,
+        changed: &ObjectKey,
+        before: Option<&Object>,
+        after: Option<&Object>,
+    ) -> Vec<ObjectKey>;
 
     /// The steps for `key`. Must be cheap when nothing is to do: it is called for each relevant change.
     fn plan(&self, world: &World, key: &ObjectKey, context: Context) -> Plan;

@@ -5,10 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use api::{
-    Kind, Object, ObjectKey,
-    object::Typed,
-};
+use api::{Kind, Object, ObjectKey, object::Typed};
 
 /// All objects at one revision.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +30,10 @@ impl World {
             self.owned.entry(owner.uid.clone()).or_default().insert(key.clone());
         }
         if let Some(node) = bound_node(&object) {
-            self.pods_by_node.entry(node.to_owned()).or_default().insert(key.clone());
+            self.pods_by_node
+                .entry(node.to_owned())
+                .or_default()
+                .insert(key.clone());
         }
         if !object.uid().is_empty() {
             self.by_uid.insert(object.uid().to_owned(), key.clone());
@@ -64,11 +64,12 @@ impl World {
     /// The object of this name as its type; pass an empty namespace for cluster scope.
     #[must_use]
     pub fn typed<T: Typed>(&self, namespace: &str, name: &str) -> Option<&T> {
-        self.get(&ObjectKey::new(T::KIND, namespace, name)).and_then(Object::get)
+        self.get(&ObjectKey::new(T::KIND, namespace, name))
+            .and_then(Object::get)
     }
 
     /// All objects of a type, by namespace and name.
-    pub fn all<T: Typed>(&self) -> impl Iterator<Item = &T> {
+    pub fn all<'a, T: Typed + 'a>(&'a self) -> impl Iterator<Item = &'a T> {
         self.of_kind(T::KIND).filter_map(Object::get)
     }
 
@@ -90,12 +91,20 @@ impl World {
 
     /// The objects that name this uid as an owner, controller or not, by key.
     pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Object> {
-        self.owned.get(uid).into_iter().flatten().filter_map(|key| self.objects.get(key))
+        self.owned
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.objects.get(key))
     }
 
     /// The pods bound to this node, by key, in whatever phase.
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &api::k8s_openapi::api::core::v1::Pod> {
-        self.pods_by_node.get(node).into_iter().flatten().filter_map(|key| self.objects.get(key)?.get())
+        self.pods_by_node
+            .get(node)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.objects.get(key)?.get())
     }
 
     /// The object with this uid.
