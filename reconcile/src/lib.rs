@@ -4,7 +4,9 @@
 //! The one driver in `control` carries plans out; the agent carries out those of the pod machine.
 
 pub mod plan;
+pub mod planners;
 pub mod world;
 
-pub use plan::{Action, Context, Plan, Planner, Waiting};
+pub use plan::{Action, Context, Plan, Planner, Removal, Waiting};
+pub use planners::{PlannerConfig, planners};
 pub use world::World;

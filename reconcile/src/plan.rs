@@ -26,12 +26,14 @@ pub enum Action {
     Update(Box<Object>),
     /// Bring the status of an existing object to this, as [`Action::Update`] does for the rest.
     UpdateStatus(Box<Object>),
-    /// Delete the object with this uid, gracefully where the kind knows it.
+    /// Delete the object with this uid. One that is gone already is a success.
     Delete {
         /// The object.
         key: ObjectKey,
         /// Only if it still has this uid.
         uid: String,
+        /// With which options.
+        how: Removal,
     },
     /// Assign a pod to a node (the `binding` subresource); refused if it has one already.
     Bind {
@@ -44,6 +46,17 @@ pub enum Action {
     },
     /// Tell people: becomes an Event on `about`, aggregated by (object, reason, message).
     Announce(Announcement),
+}
+
+/// How an object is to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// With the object's own grace; dependents follow in the background.
+    Graceful,
+    /// `propagationPolicy: Foreground`: the object stays until its blocking dependents are gone.
+    Foreground,
+    /// `gracePeriodSeconds: 0`: nobody is left who could stop the pod.
+    Now,
 }
 
 /// An event to record about an object.
@@ -86,7 +99,10 @@ pub struct Waiting {
 /// The answer of a planner for one object.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// In order: a later action is carried out only if the earlier ones succeeded.
+    /// In order. Neighbours of the same variant form a run and do not depend on each other: the driver may carry
+    /// a run out concurrently, creations in batches of 1, 2, 4, … that stop at the first failure (so that a refusal
+    /// that concerns all is asked for once, not a thousand times), of the others each whatever became of its
+    /// neighbours. A run begins only if all runs before it succeeded.
     pub actions: Vec<Action>,
     /// Why the object is not yet as its spec says; empty when it is.
     pub waiting_on: Vec<Waiting>,
@@ -97,12 +113,22 @@ pub struct Plan {
 /// One controller: which objects it plans, which changes concern it, and the plan itself.
 ///
 /// A planner holds configuration only, never state: whatever it needs to remember is in the world.
+///
+/// The driver plans a key again only after the world holds every write of the key's previous plan. A key names what
+/// is planned together, not necessarily an object that exists: planners that decide about all objects of a kind at
+/// once (scheduler, pod ranges) use a key with an empty name.
 pub trait Planner: Send {
     /// Name in logs, metrics and as the events' source: `replicaset-controller`.
     fn name(&self) -> &'static str;
 
     /// The kinds whose changes can concern this planner.
     fn watches(&self) -> &'static [Kind];
+
+    /// The keys to plan once when the driver starts, besides those that [`Planner::affected`] gives for every object
+    /// the world begins with.
+    fn at_start(&self) -> Vec<ObjectKey> {
+        Vec::new()
+    }
 
     /// The keys to plan again after `changed` came, changed or went. `world` already holds the new state;
     /// `before` and `after` are the object's two versions, either absent.
