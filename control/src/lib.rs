@@ -2,3 +2,9 @@
 //! carries out what `reconcile` plans.
 //!
 //! Never here: the agent, the dataplane, aya.
+
+pub mod auth;
+pub mod config;
+pub mod pki;
+
+pub use config::ServerConfig;

@@ -1,0 +1,83 @@
+//! What a server is told at its start: addresses, ranges and the times that differ between deployments.
+//!
+//! Never here: reading files or flags; `cli` fills this in.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::{IpNet, Ipv4Net};
+
+/// Everything [`crate::run`] needs to know.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where the store, the certificates, the kubeconfig and the join token live. Made with mode 0700.
+    pub data_dir: PathBuf,
+    /// The one TLS port: REST and the node stream. Port 0 takes a free one; the kubeconfig names it.
+    pub listen: SocketAddr,
+    /// Names and addresses under which clients reach this server; all go into its certificate, the first into the
+    /// kubeconfig. Empty: the listen address, or 127.0.0.1 if that is unspecified.
+    pub advertise: Vec<String>,
+    /// Pods' addresses; each node gets a part.
+    pub cluster_cidr: IpNet,
+    /// Services' virtual addresses. The first is the `kubernetes` service.
+    pub service_cidr: IpNet,
+    /// Service address of the cluster's DNS; inside `service_cidr`.
+    pub dns_ip: IpAddr,
+    /// DNS suffix of services.
+    pub cluster_domain: String,
+    /// Ports that services of type NodePort get.
+    pub node_port_range: RangeInclusive<u16>,
+    /// A node that was silent for this long is marked unreachable.
+    pub node_grace: Duration,
+    /// How long pods tolerate a node that is not ready or unreachable, unless they say otherwise.
+    pub default_not_ready_toleration: Duration,
+}
+
+impl ServerConfig {
+    /// The addresses for the kubeconfig and the certificate, never empty.
+    #[must_use]
+    pub fn advertised(&self) -> Vec<String> {
+        if !self.advertise.is_empty() {
+            return self.advertise.clone();
+        }
+        let ip = self.listen.ip();
+        if ip.is_unspecified() {
+            vec![Ipv4Addr::LOCALHOST.to_string()]
+        } else {
+            vec![ip.to_string()]
+        }
+    }
+
+    /// The address of the `kubernetes` service: the first of the service range.
+    #[must_use]
+    pub fn kubernetes_ip(&self) -> IpAddr {
+        self.service_cidr
+            .hosts()
+            .next()
+            .unwrap_or_else(|| self.service_cidr.network())
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        let v4 = |octets: [u8; 4], prefix| {
+            IpNet::V4(Ipv4Net::new(Ipv4Addr::from(octets), prefix).expect("a prefix below 33 is valid"))
+        };
+        ServerConfig {
+            data_dir: PathBuf::from("/var/lib/skep/server"),
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 6443)),
+            advertise: Vec::new(),
+            cluster_cidr: v4([10, 42, 0, 0], 16),
+            service_cidr: v4([10, 43, 0, 0], 16),
+            dns_ip: IpAddr::V4(Ipv4Addr::new(10, 43, 0, 10)),
+            cluster_domain: "cluster.local".to_owned(),
+            node_port_range: 30000..=32767,
+            node_grace: Duration::from_secs(40),
+            default_not_ready_toleration: Duration::from_secs(300),
+        }
+    }
+}

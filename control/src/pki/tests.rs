@@ -1,0 +1,86 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use rcgen::CertificateParams;
+
+use super::*;
+use crate::auth::Caller;
+
+#[test]
+fn authority_is_made_once_and_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Authority::open(dir.path()).unwrap();
+    let again = Authority::open(dir.path()).unwrap();
+    assert_eq!(first.fingerprint(), again.fingerprint());
+    assert_eq!(first.fingerprint().len(), 64);
+    let mode = fs::metadata(dir.path().join("ca.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_lost_key_is_told_and_a_key_alone_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    Authority::open(dir.path()).unwrap();
+    fs::remove_file(dir.path().join("ca.key")).unwrap();
+    assert!(matches!(
+        Authority::open(dir.path()),
+        Err(OpenAuthorityError::KeyLost { .. })
+    ));
+    fs::remove_file(dir.path().join("ca.crt")).unwrap();
+    fs::write(dir.path().join("ca.key"), "half").unwrap();
+    Authority::open(dir.path()).unwrap();
+}
+
+#[test]
+fn admin_credential_is_kept_and_names_a_master() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let admin = authority.admin().unwrap();
+    assert_eq!(admin.key_pem, authority.admin().unwrap().key_pem);
+    let caller = Caller::from_certificate(&first_certificate(&admin.certificate_pem).unwrap()).unwrap();
+    assert!(caller.is_master(), "{caller:?}");
+    assert!(lives_on(&admin.certificate_pem, CLIENT_RENEW_BEFORE));
+    assert!(!lives_on(&admin.certificate_pem, CLIENT_VALID * 2));
+    fs::write(dir.path().join("admin.pem"), "half").unwrap();
+    assert_ne!(admin.key_pem, authority.admin().unwrap().key_pem);
+}
+
+#[test]
+fn a_node_gets_the_name_the_server_chose() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = name("intruder", &[MASTERS_GROUP]);
+    let csr = params.serialize_request(&key).unwrap();
+    let pem = authority.sign_node("n1", csr.der()).unwrap();
+    let caller = Caller::from_certificate(&first_certificate(&pem).unwrap()).unwrap();
+    assert_eq!(caller.node_name(), Some("n1"));
+    assert!(!caller.is_master());
+    assert!(matches!(
+        authority.sign_node("n1", b"nonsense"),
+        Err(IssueError::BadRequest(_))
+    ));
+}
+
+#[test]
+fn a_server_certificate_takes_names_and_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let names = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"].map(str::to_owned);
+    ServingCertificate::new(authority.clone(), names.to_vec()).unwrap();
+    assert!(matches!(
+        ServingCertificate::new(authority, vec!["Käse".to_owned()]),
+        Err(IssueError::BadName { .. })
+    ));
+}
+
+#[test]
+fn kubeconfig_is_yaml_with_the_credential() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let admin = authority.admin().unwrap();
+    let text = kubeconfig("https://10.0.0.1:6443", authority.certificate_pem(), &admin);
+    let value: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap();
+    assert_eq!(value["clusters"][0]["cluster"]["server"], "https://10.0.0.1:6443");
+    assert!(value["users"][0]["user"]["client-key-data"].as_str().unwrap().len() > 100);
+}
