@@ -1,3 +1,5 @@
-//! Tasks of the project: setup, build, verify, fix, tidy, test, demo, bench.
+//! Entry point of `cargo xtask`; everything is in the library, so that the `tests` crate can use the image builder.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    xtask::main()
+}
