@@ -1,3 +1,5 @@
 //! The node agent: its registration and stream, pods and their containers, images, volumes, network, dataplane.
 //!
 //! Never here: the store, Raft, the control plane.
+
+pub mod dataplane;

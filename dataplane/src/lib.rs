@@ -2,3 +2,5 @@
 //!
 //! Never here: std, allocation in the packet path, I/O. Tested in user space.
 #![cfg_attr(not(test), no_std)]
+
+pub mod addr;
