@@ -2,4 +2,9 @@
 //!
 //! Never here: the store, Raft, the control plane.
 
+pub mod config;
 pub mod dataplane;
+mod durable;
+pub mod net;
+
+pub use config::AgentConfig;

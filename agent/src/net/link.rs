@@ -1,0 +1,635 @@
+//! Links, addresses, routes and neighbours of one network namespace, through rtnetlink.
+//!
+//! Every operation can be repeated: it ends in the same state and leaves what is right alone. Never here: which links
+//! there should be. Source: rtnetlink(7), Linux `rtnetlink.c`, `fib_frontend.c`.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::RawFd,
+    path::PathBuf,
+};
+
+use futures::TryStreamExt;
+use ipnet::Ipv4Net;
+use rtnetlink::{
+    AddressMessageBuilder, Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
+    packet_route::{
+        address::{AddressAttribute, AddressScope},
+        link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+        neighbour::NeighbourState,
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    },
+};
+use tokio::task::JoinHandle;
+
+/// Routes made by Skep carry this number (`ip route show proto 83`), free in rtnetlink.h and rt_protos.
+const ROUTE_PROTOCOL: RouteProtocol = RouteProtocol::Other(83);
+
+/// A link, address, route or neighbour could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// No netlink socket.
+    #[error("open a netlink socket")]
+    Open(#[source] io::Error),
+    /// No runtime for work inside a namespace.
+    #[error("start a runtime")]
+    Runtime(#[source] io::Error),
+    /// The links could not be read.
+    #[error("read the links")]
+    ReadLinks(#[source] rtnetlink::Error),
+    /// The addresses could not be read.
+    #[error("read the addresses")]
+    ReadAddresses(#[source] rtnetlink::Error),
+    /// The routes could not be read.
+    #[error("read the routes")]
+    ReadRoutes(#[source] rtnetlink::Error),
+    /// A link could not be made.
+    #[error("make link {name}")]
+    MakeLink {
+        /// The link.
+        name: String,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A link could not be changed.
+    #[error("change link {name}")]
+    ChangeLink {
+        /// The link.
+        name: String,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A link could not be removed.
+    #[error("remove link {name}")]
+    RemoveLink {
+        /// The link.
+        name: String,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A link that was just made is not there.
+    #[error("link {0} is gone")]
+    Gone(String),
+    /// An address could not be given to a link.
+    #[error("give address {address} to link {link}")]
+    Address {
+        /// The address.
+        address: IpAddr,
+        /// The link.
+        link: String,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// An address could not be taken from a link.
+    #[error("take address {address} from link {link}")]
+    RemoveAddress {
+        /// The address.
+        address: IpAddr,
+        /// The link.
+        link: String,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A route could not be made.
+    #[error("make route to {destination}")]
+    MakeRoute {
+        /// Where to.
+        destination: Ipv4Net,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A route could not be removed.
+    #[error("remove route to {destination}")]
+    RemoveRoute {
+        /// Where to.
+        destination: Ipv4Net,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A neighbour could not be set.
+    #[error("set neighbour {address}")]
+    Neighbour {
+        /// The neighbour.
+        address: IpAddr,
+        /// Why.
+        #[source]
+        source: rtnetlink::Error,
+    },
+    /// A kernel setting could not be written.
+    #[error("write {value:?} to {path}")]
+    Setting {
+        /// File below /proc/sys.
+        path: PathBuf,
+        /// What was written.
+        value: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Namespace(#[from] super::netns::NetnsError),
+}
+
+/// A link as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in this namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Its MAC; empty for a link that has none.
+    pub mac: Vec<u8>,
+    /// Administratively up.
+    pub up: bool,
+    /// `veth`, `vxlan`, `dummy`; none for hardware.
+    pub kind: Option<InfoKind>,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Neighbours on this link.
+    Link {
+        /// Index of the link.
+        index: u32,
+        /// The source address of what the node itself sends there.
+        source: Option<Ipv4Addr>,
+    },
+    /// A gateway on this link.
+    Gateway {
+        /// Index of the link.
+        index: u32,
+        /// The gateway.
+        gateway: Ipv4Addr,
+        /// The source address of what the node itself sends there.
+        source: Option<Ipv4Addr>,
+    },
+    /// Nowhere: the sender is told at once.
+    Unreachable,
+}
+
+/// The links, addresses and routes of the namespace it was opened in.
+#[derive(Debug)]
+pub struct Netlink {
+    handle: Handle,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Netlink {
+    /// Opens a socket in the calling thread's namespace. Needs a runtime.
+    ///
+    /// # Errors
+    /// When the process may not have one more socket.
+    pub fn open() -> Result<Netlink, LinkError> {
+        let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Open)?;
+        Ok(Netlink {
+            handle,
+            connection: tokio::spawn(connection),
+        })
+    }
+
+    /// All links.
+    pub async fn links(&self) -> Result<Vec<Link>, LinkError> {
+        self.handle
+            .link()
+            .get()
+            .execute()
+            .map_ok(link_of)
+            .try_collect()
+            .await
+            .map_err(LinkError::ReadLinks)
+    }
+
+    /// The link of this name, if there is one.
+    pub async fn link(&self, name: &str) -> Result<Option<Link>, LinkError> {
+        let mut found = self.handle.link().get().match_name(name.to_owned()).execute();
+        match found.try_next().await {
+            Ok(message) => Ok(message.map(link_of)),
+            Err(err) if errno(&err) == Some(libc::ENODEV) => Ok(None),
+            Err(err) => Err(LinkError::ReadLinks(err)),
+        }
+    }
+
+    /// All IPv4 addresses, with the index of their link.
+    pub async fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr)>, LinkError> {
+        let messages: Vec<_> = self
+            .handle
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(LinkError::ReadAddresses)?;
+        let mut addresses = Vec::new();
+        for message in messages {
+            // `Local` is the address itself; `Address` is the peer's on a point-to-point link.
+            let local = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
+                _ => None,
+            });
+            if let Some(ip) = local {
+                addresses.push((message.header.index, ip));
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// The IPv4 routes of the main table that lead to a link and match `filter`.
+    async fn routes_where(&self, filter: impl Fn(&RouteMessage) -> bool) -> Result<Vec<RouteMessage>, LinkError> {
+        let all: Vec<RouteMessage> = self
+            .handle
+            .route()
+            .get(RouteMessageBuilder::<Ipv4Addr>::new().build())
+            .execute()
+            .try_collect()
+            .await
+            .map_err(LinkError::ReadRoutes)?;
+        Ok(all.into_iter().filter(filter).collect())
+    }
+
+    /// Index of the link that the IPv4 default route of the lowest metric leads to.
+    pub async fn default_route_link(&self) -> Result<Option<u32>, LinkError> {
+        let routes = self
+            .routes_where(|route| {
+                route.header.destination_prefix_length == 0
+                    && route.header.table == libc::RT_TABLE_MAIN
+                    && route.header.kind == RouteType::Unicast
+            })
+            .await?;
+        Ok(routes
+            .iter()
+            .filter_map(|route| Some((priority(route), output(route)?)))
+            .min()
+            .map(|(_, index)| index))
+    }
+
+    /// Destinations of the routes of ours that lead to the link.
+    pub async fn our_routes(&self, index: u32) -> Result<Vec<Ipv4Net>, LinkError> {
+        let routes = self
+            .routes_where(|route| route.header.protocol == ROUTE_PROTOCOL && output(route) == Some(index))
+            .await?;
+        Ok(routes.iter().filter_map(destination).collect())
+    }
+
+    /// Destinations of the routes of ours that lead nowhere.
+    pub async fn our_unreachable_routes(&self) -> Result<Vec<Ipv4Net>, LinkError> {
+        let routes = self
+            .routes_where(|route| {
+                route.header.protocol == ROUTE_PROTOCOL && route.header.kind == RouteType::Unreachable
+            })
+            .await?;
+        Ok(routes.iter().filter_map(destination).collect())
+    }
+
+    /// A dummy link of this name, up.
+    pub async fn ensure_dummy(&self, name: &str) -> Result<Link, LinkError> {
+        if self.link(name).await?.is_none() {
+            self.make(name, LinkDummy::new(name).up().build()).await?;
+        }
+        let link = self.existing(name).await?;
+        self.ensure_up(&link).await?;
+        Ok(link)
+    }
+
+    /// A VXLAN device whose tunnel is chosen per packet, without address resolution, up.
+    ///
+    /// A device of the name with other properties is replaced: a leftover of another version.
+    pub async fn ensure_vxlan(&self, wanted: &Vxlan<'_>) -> Result<Link, LinkError> {
+        let link = match self.link(wanted.name).await? {
+            Some(link) if link.kind == Some(InfoKind::Vxlan) && link.mac == wanted.mac => link,
+            found => {
+                if found.is_some() {
+                    self.remove(wanted.name).await?;
+                }
+                let message = LinkMessageBuilder::<LinkVxlan>::new(wanted.name)
+                    .append_info_data(InfoVxlan::CollectMetadata(true))
+                    .append_info_data(InfoVxlan::Learning(false))
+                    // IPv4 without checksum, as is usual: the inner packet has its own.
+                    .append_info_data(InfoVxlan::UDPCsum(false))
+                    .port(wanted.port)
+                    .address(wanted.mac.to_vec())
+                    .mtu(wanted.mtu)
+                    .arp(false)
+                    .build();
+                self.make(wanted.name, message).await?;
+                self.existing(wanted.name).await?
+            }
+        };
+        self.ensure_mtu(&link, wanted.mtu).await?;
+        self.ensure_up(&link).await?;
+        Ok(link)
+    }
+
+    /// A pair of virtual Ethernet links, the far end in another namespace; both down if they are made now.
+    ///
+    /// An end of the name whose peer is not where it should be cannot be told from a good one here: the caller looks
+    /// for the far end and calls [`Netlink::remove`] first if it is missing.
+    pub async fn ensure_veth(&self, wanted: &Veth<'_>) -> Result<Link, LinkError> {
+        if self.link(wanted.name).await?.is_none() {
+            let far = LinkMessageBuilder::<LinkUnspec>::new()
+                .name(wanted.far_name.to_owned())
+                .address(wanted.far_mac.to_vec())
+                .mtu(wanted.mtu)
+                .setns_by_fd(wanted.far_namespace)
+                .build();
+            let near = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+                .name(wanted.name.to_owned())
+                .set_info_data(InfoData::Veth(InfoVeth::Peer(far)))
+                .address(wanted.mac.to_vec())
+                .mtu(wanted.mtu)
+                .build();
+            self.make(wanted.name, near).await?;
+        }
+        self.existing(wanted.name).await
+    }
+
+    /// Sets a link's largest packet.
+    pub async fn ensure_mtu(&self, link: &Link, mtu: u32) -> Result<(), LinkError> {
+        if link.mtu == mtu {
+            return Ok(());
+        }
+        self.change(link, LinkUnspec::new_with_index(link.index).mtu(mtu).build())
+            .await
+    }
+
+    /// Brings a link up.
+    pub async fn ensure_up(&self, link: &Link) -> Result<(), LinkError> {
+        if link.up {
+            return Ok(());
+        }
+        self.change(link, LinkUnspec::new_with_index(link.index).up().build())
+            .await
+    }
+
+    /// Gives a link an address of its own, /32.
+    ///
+    /// `scope` link keeps it from being chosen as the source of anything else.
+    pub async fn ensure_address(&self, link: &Link, ip: Ipv4Addr, scope: AddressScope) -> Result<(), LinkError> {
+        let mut message = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(link.index)
+            .address(ip, 32)
+            .build();
+        message.header.scope = scope;
+        let mut request = self.handle.address().add(link.index, IpAddr::V4(ip), 32);
+        *request.message_mut() = message;
+        match request.replace().execute().await {
+            Err(source) if errno(&source) != Some(libc::EEXIST) => Err(LinkError::Address {
+                address: IpAddr::V4(ip),
+                link: link.name.clone(),
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes all IPv4 addresses from a link but this one.
+    pub async fn remove_other_addresses(&self, link: &Link, keep: Ipv4Addr) -> Result<(), LinkError> {
+        for (index, ip) in self.addresses().await? {
+            if index != link.index || ip == keep {
+                continue;
+            }
+            let message = AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(index)
+                .address(ip, 32)
+                .build();
+            self.handle
+                .address()
+                .del(message)
+                .execute()
+                .await
+                .map_err(|source| LinkError::RemoveAddress {
+                    address: IpAddr::V4(ip),
+                    link: link.name.clone(),
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Makes a route, or points the one that is there elsewhere.
+    pub async fn ensure_route(&self, destination: Ipv4Net, via: Via) -> Result<(), LinkError> {
+        self.handle
+            .route()
+            .add(route_message(destination, via))
+            .replace()
+            .execute()
+            .await
+            .map_err(|source| LinkError::MakeRoute { destination, source })
+    }
+
+    /// Removes a route of ours, if it is there.
+    pub async fn remove_route(&self, destination: Ipv4Net, via: Via) -> Result<(), LinkError> {
+        match self.handle.route().del(route_message(destination, via)).execute().await {
+            Err(source) if errno(&source) != Some(libc::ESRCH) => Err(LinkError::RemoveRoute { destination, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fixes a neighbour's MAC.
+    pub async fn ensure_neighbour(&self, link: &Link, ip: Ipv4Addr, mac: [u8; 6]) -> Result<(), LinkError> {
+        self.handle
+            .neighbours()
+            .add(link.index, IpAddr::V4(ip))
+            .link_local_address(&mac)
+            .state(NeighbourState::Permanent)
+            .replace()
+            .execute()
+            .await
+            .map_err(|source| LinkError::Neighbour {
+                address: IpAddr::V4(ip),
+                source,
+            })
+    }
+
+    /// Removes a link with its addresses and routes. False if there is none.
+    pub async fn remove(&self, name: &str) -> Result<bool, LinkError> {
+        let Some(link) = self.link(name).await? else {
+            return Ok(false);
+        };
+        match self.handle.link().del(link.index).execute().await {
+            Ok(()) => Ok(true),
+            Err(err) if errno(&err) == Some(libc::ENODEV) => Ok(false),
+            Err(source) => Err(LinkError::RemoveLink {
+                name: name.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    async fn make(&self, name: &str, message: LinkMessage) -> Result<(), LinkError> {
+        match self.handle.link().add(message).execute().await {
+            Err(source) if errno(&source) != Some(libc::EEXIST) => Err(LinkError::MakeLink {
+                name: name.to_owned(),
+                source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn change(&self, link: &Link, message: LinkMessage) -> Result<(), LinkError> {
+        self.handle
+            .link()
+            .change(message)
+            .execute()
+            .await
+            .map_err(|source| LinkError::ChangeLink {
+                name: link.name.clone(),
+                source,
+            })
+    }
+
+    /// The link of this name, which must be there.
+    pub async fn existing(&self, name: &str) -> Result<Link, LinkError> {
+        self.link(name).await?.ok_or_else(|| LinkError::Gone(name.to_owned()))
+    }
+}
+
+/// A VXLAN device to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Vxlan<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// UDP port of the tunnel.
+    pub port: u16,
+    /// Its MAC. The same on every node: without address resolution the kernel sends to the device's own.
+    pub mac: [u8; 6],
+    /// Largest packet inside the tunnel.
+    pub mtu: u32,
+}
+
+/// A veth pair to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Veth<'a> {
+    /// Name of the end in this namespace.
+    pub name: &'a str,
+    /// MAC of the end in this namespace.
+    pub mac: [u8; 6],
+    /// Name of the end in the other namespace.
+    pub far_name: &'a str,
+    /// MAC of the end in the other namespace.
+    pub far_mac: [u8; 6],
+    /// The other namespace; open until the call returns.
+    pub far_namespace: RawFd,
+    /// Largest packet.
+    pub mtu: u32,
+}
+
+/// Writes a kernel setting of the calling thread's namespace, unless it has that value.
+///
+/// # Errors
+/// When it is there and refuses.
+pub fn set(path: &str, value: &str) -> Result<(), LinkError> {
+    let path = PathBuf::from("/proc/sys").join(path);
+    if fs::read_to_string(&path).is_ok_and(|now| now.trim() == value) {
+        return Ok(());
+    }
+    fs::write(&path, value).map_err(|source| LinkError::Setting {
+        path,
+        value: value.to_owned(),
+        source,
+    })
+}
+
+/// As [`set`], for a setting that some kernels do not have.
+///
+/// # Errors
+/// As [`set`].
+pub fn set_if_there(path: &str, value: &str) -> Result<(), LinkError> {
+    match set(path, value) {
+        Err(LinkError::Setting { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn route_message(destination: Ipv4Net, via: Via) -> RouteMessage {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .protocol(ROUTE_PROTOCOL)
+        .destination_prefix(destination.network(), destination.prefix_len());
+    let with_source = |route: RouteMessageBuilder<Ipv4Addr>, source: Option<Ipv4Addr>| match source {
+        Some(source) => route.pref_source(source),
+        None => route,
+    };
+    match via {
+        Via::Link { index, source } => with_source(route.scope(RouteScope::Link).output_interface(index), source),
+        Via::Gateway { index, gateway, source } => with_source(route.output_interface(index).gateway(gateway), source),
+        Via::Unreachable => route.kind(RouteType::Unreachable),
+    }
+    .build()
+}
+
+fn link_of(message: LinkMessage) -> Link {
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        mtu: 0,
+        mac: Vec::new(),
+        up: message.header.flags.contains(LinkFlags::Up),
+        kind: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Address(mac) => link.mac = mac,
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = infos.into_iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+fn output(route: &RouteMessage) -> Option<u32> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
+}
+
+fn priority(route: &RouteMessage) -> u32 {
+    route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Priority(priority) => Some(*priority),
+            _ => None,
+        })
+        .unwrap_or(0)
+}
+
+fn destination(route: &RouteMessage) -> Option<Ipv4Net> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(ip)) => {
+            Ipv4Net::new(*ip, route.header.destination_prefix_length).ok()
+        }
+        _ => None,
+    })
+}
+
+fn errno(err: &rtnetlink::Error) -> Option<i32> {
+    match err {
+        rtnetlink::Error::NetlinkError(message) => message.code.map(|code| -code.get()),
+        _ => None,
+    }
+}
