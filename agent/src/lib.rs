@@ -5,6 +5,8 @@
 pub mod config;
 pub mod dataplane;
 mod durable;
+pub mod image;
 pub mod net;
+pub mod pods;
 
 pub use config::AgentConfig;

@@ -1,0 +1,100 @@
+//! The pods of this node: one worker per pod observes, asks `reconcile::pod` for the next steps, carries them out.
+//!
+//! Never here: decisions about a pod's life cycle (`reconcile::pod`), how a container is made (`runtime`, `shim`),
+//! how a packet finds the pod (`net`). Pods outlive the agent: a new agent adopts them without touching them.
+
+pub mod network;
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use api::{
+    k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret},
+    node_stream::{FromAgent, LogsRequest, Reply},
+};
+use tokio::sync::mpsc;
+
+use network::PodNetwork;
+
+/// Inputs that may wait for the pod workers; the node stream is held back when they do.
+const INPUTS_WAITING_MAX: usize = 1024;
+
+/// What the pod workers need to know of the node.
+#[derive(Debug, Clone)]
+pub struct PodsConfig {
+    /// The agent's data directory; pods live in `pods/`, images in `images/`.
+    pub data_dir: PathBuf,
+    /// The name of the Node object.
+    pub node_name: String,
+    /// The node's primary address: `status.hostIP`.
+    pub node_ip: IpAddr,
+    /// The node's directory below every cgroup hierarchy, without leading slash: `skep/NAME-1`.
+    pub cgroup_root: String,
+    /// The cluster's domain, for host names with a subdomain.
+    pub cluster_domain: String,
+    /// The program that has the hidden subcommand `shim`; normally the running one.
+    pub shim_program: PathBuf,
+}
+
+/// What the pod workers are told.
+#[derive(Debug)]
+pub enum PodInput {
+    /// A pod of this node came or changed.
+    Pod(Box<Pod>),
+    /// A pod's object is gone: whatever is left of it goes at once.
+    PodRemoved {
+        /// `metadata.namespace`
+        namespace: String,
+        /// `metadata.name`
+        name: String,
+        /// `metadata.uid`
+        uid: String,
+    },
+    /// A config map that a pod of this node names came or changed.
+    ConfigMap(Box<ConfigMap>),
+    /// A config map went.
+    ConfigMapRemoved {
+        /// `metadata.namespace`
+        namespace: String,
+        /// `metadata.name`
+        name: String,
+    },
+    /// A secret that a pod of this node names came or changed.
+    Secret(Box<Secret>),
+    /// A secret went.
+    SecretRemoved {
+        /// `metadata.namespace`
+        namespace: String,
+        /// `metadata.name`
+        name: String,
+    },
+    /// A snapshot begins: what it does not name is gone at its end.
+    SnapshotBegin,
+    /// The snapshot is complete.
+    SnapshotEnd,
+    /// The pod's address is out of every node's services: its containers may be stopped.
+    StopAllowed {
+        /// `metadata.uid`
+        uid: String,
+    },
+    /// Somebody wants a container's log. The last reply has `end`; a dropped receiver cancels.
+    Logs {
+        /// [`Reply::request_id`] of every reply.
+        request_id: u64,
+        /// What is wanted.
+        request: LogsRequest,
+        /// Where it goes.
+        reply: mpsc::Sender<Reply>,
+    },
+}
+
+/// Starts the pod workers. They end, leaving the pods alone, when the returned sender is dropped.
+///
+/// Statuses, events and [`api::node_stream::PodGone`] go to `out`.
+pub fn start(config: PodsConfig, network: Arc<dyn PodNetwork>, out: mpsc::Sender<FromAgent>) -> mpsc::Sender<PodInput> {
+    let (sender, mut inputs) = mpsc::channel(INPUTS_WAITING_MAX);
+    tokio::spawn(async move {
+        let _held = (config, network, out);
+        while inputs.recv().await.is_some() {}
+    });
+    sender
+}
