@@ -6,5 +6,6 @@
 pub mod auth;
 pub mod config;
 pub mod pki;
+pub mod store;
 
 pub use config::ServerConfig;
