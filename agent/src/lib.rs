@@ -4,8 +4,11 @@
 
 pub mod config;
 pub mod dataplane;
+pub mod dial;
+pub mod dns_sockets;
 mod durable;
 pub mod image;
+pub mod join;
 pub mod net;
 pub mod pods;
 

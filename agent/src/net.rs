@@ -5,7 +5,7 @@
 //! Never here: eBPF (the dataplane has it), iptables, nftables, other programs (`ip` is not run).
 //! Source: Linux `vxlan.rst`, ip-sysctl.rst; architecture.md.
 
-pub mod attach;
+pub mod descriptors;
 pub mod ipam;
 pub mod link;
 pub mod netns;
@@ -29,9 +29,8 @@ use tracing::{info, warn};
 
 use crate::durable;
 
-pub use attach::{AttachError, DetachError, HostsEntry, PodAttachment, PodNetRequest, PodNetwork, ResolvConf};
 use link::{Link, LinkError, Netlink, Via, Vxlan};
-pub use pod::{PodNet, SweepError};
+pub use pod::{PodNet, PodNetConfig};
 pub use port::{Port, PortError, Ports};
 pub use resolver::PodResolver;
 pub use uplink::{Uplink, UplinkError};

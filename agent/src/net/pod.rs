@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    error::Error,
     io,
     net::{IpAddr, Ipv4Addr},
     os::fd::AsRawFd,
@@ -12,22 +13,26 @@ use std::{
     sync::Arc,
 };
 
+use api::{net_state::NetState, node_stream::Service};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rtnetlink::packet_route::{address::AddressScope, link::InfoKind};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
-    AttachError, DetachError, NodeNet, PodAttachment, PodNetRequest, PodNetwork, PodResolver, Port, Ports,
+    NodeNet, PodResolver, Port, Ports,
     ipam::{self, Ledger},
     link::{self, Link, LinkError, Netlink, Veth, Via},
     netns::{self, NetnsError},
-    resolver,
 };
-use crate::{config::Paths, durable};
+use crate::{
+    config::Paths,
+    durable,
+    pods::network::{AttachError, DetachError, DnsSettings, PodAttachment, PodNetRequest, PodNetwork, ResolvConf},
+};
 
 /// Start of the names of the host's ends of pods' veth pairs; eight hexadecimal digits follow.
 const POD_LINK_PREFIX: &str = "skep";
@@ -45,21 +50,28 @@ const UID_LENGTH_MAX: usize = 64;
 /// anyway.
 const LOCKS: usize = 16;
 
-/// Leftovers could not be removed.
+/// The uid cannot be a file name.
 #[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// The directory of namespaces cannot be read.
-    #[error("read {path}")]
-    ReadDir {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The links cannot be read or removed.
-    #[error(transparent)]
-    Link(#[from] LinkError),
+#[error("{0:?} is not the form of a uid")]
+struct BadUid(String);
+
+/// Every address is taken.
+#[derive(Debug, thiserror::Error)]
+#[error("every address of the node's pod range {0} is taken")]
+struct RangeFull(Ipv4Net);
+
+/// What pods' networks are made of and for.
+pub struct PodNetConfig {
+    /// The node's own links.
+    pub node: Arc<NodeNet>,
+    /// The dataplane.
+    pub ports: Arc<dyn Ports>,
+    /// How pods find names.
+    pub resolver: PodResolver,
+    /// The host's resolv.conf.
+    pub resolv_conf: PathBuf,
+    /// The cluster's services, for pods' environments.
+    pub services: Arc<RwLock<NetState>>,
 }
 
 /// Pods' networks of one node. Cheap to clone.
@@ -69,106 +81,76 @@ pub struct PodNet {
 }
 
 struct Inner {
-    node: Arc<NodeNet>,
-    ports: Arc<dyn Ports>,
-    resolver: PodResolver,
-    resolv_conf: PathBuf,
+    config: PodNetConfig,
     netns_dir: PathBuf,
     ledger: Mutex<Ledger>,
-    /// uids that an earlier run of the agent left and that were not attached since.
-    unclaimed: Mutex<HashSet<String>>,
     locks: [tokio::sync::Mutex<()>; LOCKS],
 }
 
 impl PodNet {
-    /// Pods' networks on this node; `host_resolv_conf` is where the host's search domains come from.
+    /// Opens the networks that are there, as an earlier run of the agent left them.
     ///
     /// # Errors
-    /// When the address assignments or the namespaces cannot be read.
-    pub fn open(
-        node: Arc<NodeNet>,
-        ports: Arc<dyn Ports>,
-        resolver: PodResolver,
-        host_resolv_conf: &Path,
-        paths: &Paths,
-    ) -> Result<PodNet, io::Error> {
+    /// When the address assignments or the directory of namespaces cannot be read.
+    pub fn open(config: PodNetConfig, paths: &Paths) -> Result<PodNet, io::Error> {
         let netns_dir = paths.netns();
         durable::make_private_dir(&netns_dir)?;
-        let ledger = Ledger::open(&paths.net().join("ipam.json"), node.pod_cidr())?;
-        let mut unclaimed: HashSet<String> = ledger.assignments().iter().map(|(uid, _)| uid.to_owned()).collect();
-        for entry in std::fs::read_dir(&netns_dir)? {
-            if let Ok(name) = entry?.file_name().into_string() {
-                unclaimed.insert(name);
-            }
-        }
+        let ledger = Ledger::open(&paths.net().join("ipam.json"), config.node.pod_cidr())?;
         Ok(PodNet {
             inner: Arc::new(Inner {
-                node,
-                ports,
-                resolver,
-                resolv_conf: host_resolv_conf.to_owned(),
+                config,
                 netns_dir,
                 ledger: Mutex::new(ledger),
-                unclaimed: Mutex::new(unclaimed),
                 locks: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
             }),
         })
     }
 
-    /// Addresses that pods hold.
+    /// uids of all pods that have an address or a namespace.
     #[must_use]
-    pub fn assigned(&self) -> Vec<(String, IpAddr)> {
-        let ledger = self.inner.ledger.lock();
-        ledger
-            .assignments()
-            .iter()
-            .map(|(uid, ip)| (uid.to_owned(), ip))
-            .collect()
+    pub fn uids(&self) -> BTreeSet<String> {
+        let mut uids: BTreeSet<String> = {
+            let ledger = self.inner.ledger.lock();
+            ledger.assignments().iter().map(|(uid, _)| uid.to_owned()).collect()
+        };
+        if let Ok(entries) = std::fs::read_dir(&self.inner.netns_dir) {
+            uids.extend(
+                entries
+                    .flatten()
+                    .filter_map(|entry| entry.file_name().into_string().ok()),
+            );
+        }
+        uids
     }
 
-    /// Removes what an earlier run of the agent left for pods that `keep` does not name and that nobody has attached
-    /// since. Call it once every pod that still exists is known, never before. The uids whose leftovers went.
+    /// Removes links in the form of a pod's that belong to no pod with an address or a namespace: a crash between the
+    /// steps of [`PodNetwork::detach`] cannot leave one, but another hand can. Their names.
     ///
     /// # Errors
-    /// When the kernel's links cannot be read; single leftovers that stay are logged and stay for the next start.
-    pub async fn sweep(&self, keep: &HashSet<String>) -> Result<Vec<String>, SweepError> {
-        let leftovers: BTreeSet<String> = {
-            let unclaimed = self.inner.unclaimed.lock();
-            unclaimed.iter().filter(|uid| !keep.contains(*uid)).cloned().collect()
-        };
+    /// When the links cannot be read, or one stays.
+    pub async fn remove_stray_links(&self) -> Result<Vec<String>, LinkError> {
+        let netlink = self.netlink();
         let mut removed = Vec::new();
-        for uid in leftovers {
-            match self.detach(&uid).await {
-                Ok(()) => {
-                    info!(pod.uid = uid, "removed the network of a pod that is gone");
-                    removed.push(uid);
-                }
-                Err(err) => warn!(
-                    error = &err as &dyn std::error::Error,
-                    pod.uid = uid,
-                    "network of a pod that is gone stays"
-                ),
-            }
-        }
-        // Links whose pod left neither an address nor a namespace.
-        let known: HashSet<String> = self
-            .assigned()
-            .iter()
-            .map(|(uid, _)| uid)
-            .chain(keep)
-            .map(|uid| link_name(uid))
-            .collect();
-        let netlink = self.inner.node.netlink();
         for link in netlink.links().await? {
-            if is_pod_link(&link) && !known.contains(&link.name) {
-                // A pod attached in between has its address written down before its link is made.
-                let taken = self.assigned().iter().any(|(uid, _)| link_name(uid) == link.name);
-                if !taken && netlink.remove(&link.name).await? {
-                    info!(link = link.name, "removed a link that no pod has");
-                }
+            if !is_pod_link(&link) {
+                continue;
+            }
+            // Asked for each link anew: a pod's address is written down before its link is made.
+            let known: HashSet<String> = self.uids().iter().map(|uid| link_name(uid)).collect();
+            if !known.contains(&link.name) && netlink.remove(&link.name).await? {
+                info!(link = link.name, "removed a link that no pod has");
+                removed.push(link.name);
             }
         }
         Ok(removed)
+    }
+
+    fn netlink(&self) -> &Arc<Netlink> {
+        self.inner.config.node.netlink()
+    }
+
+    fn host_resolv_conf(&self) -> dns::resolv_conf::ResolvConf {
+        dns::resolv_conf::read(&self.inner.config.resolv_conf).unwrap_or_default()
     }
 
     fn netns_path(&self, uid: &str) -> PathBuf {
@@ -179,9 +161,9 @@ impl PodNet {
         &self.inner.locks[usize::from(Sha256::digest(uid)[31]) % LOCKS]
     }
 
-    async fn connect(&self, uid: &str, ip: Ipv4Addr, netns: &Path) -> Result<Link, ConnectError> {
-        let netlink = self.inner.node.netlink();
-        let mtu = self.inner.node.pod_mtu();
+    async fn connect(&self, uid: &str, ip: Ipv4Addr, netns: &Path) -> Result<Link, LinkError> {
+        let netlink = self.netlink();
+        let mtu = self.inner.config.node.pod_mtu();
         let name = link_name(uid);
         let made = {
             let path = netns.to_owned();
@@ -213,7 +195,7 @@ impl PodNet {
 
     /// Lets traffic through the host's end, which the dataplane already guards.
     async fn open_host_end(&self, link: &Link, ip: Ipv4Addr) -> Result<(), LinkError> {
-        let node = &self.inner.node;
+        let node = &self.inner.config.node;
         let netlink = node.netlink();
         netlink.ensure_mtu(link, node.pod_mtu()).await?;
         netlink.ensure_up(link).await?;
@@ -226,121 +208,105 @@ impl PodNet {
     }
 }
 
-enum ConnectError {
-    Namespace(NetnsError),
-    Link(LinkError),
-}
-
-impl From<NetnsError> for ConnectError {
-    fn from(err: NetnsError) -> ConnectError {
-        ConnectError::Namespace(err)
-    }
-}
-
-impl From<LinkError> for ConnectError {
-    fn from(err: LinkError) -> ConnectError {
-        ConnectError::Link(err)
-    }
-}
-
 #[async_trait]
 impl PodNetwork for PodNet {
-    async fn attach(&self, request: PodNetRequest) -> Result<PodAttachment, AttachError> {
-        let uid = request.uid.clone();
-        if !is_uid(&uid) {
-            return Err(AttachError::BadUid(uid));
+    async fn attach(&self, pod: &PodNetRequest) -> Result<PodAttachment, AttachError> {
+        let uid = pod.uid.as_str();
+        let failed = |step: &str, source: Box<dyn Error + Send + Sync>| AttachError {
+            uid: uid.to_owned(),
+            step: step.to_owned(),
+            source,
+        };
+        if !is_uid(uid) {
+            return Err(failed("name its namespace", Box::new(BadUid(uid.to_owned()))));
         }
-        let _alone = self.lock_of(&uid).lock().await;
-        self.inner.unclaimed.lock().remove(&uid);
-        let assigned = self.inner.ledger.lock().assign(&uid);
+        let _alone = self.lock_of(uid).lock().await;
+        let assigned = self.inner.ledger.lock().assign(uid);
         let ip = assigned
-            .map_err(|source| AttachError::Record {
-                uid: uid.clone(),
-                source,
-            })?
-            .ok_or_else(|| AttachError::RangeFull {
-                range: self.inner.node.pod_cidr().into(),
+            .map_err(|err| failed("write down its address", Box::new(err)))?
+            .ok_or_else(|| {
+                let range = self.inner.config.node.pod_cidr();
+                failed("assign an address", Box::new(RangeFull(range)))
             })?;
-        let netns = self.netns_path(&uid);
-        let link = self.connect(&uid, ip, &netns).await.map_err(|err| match err {
-            ConnectError::Namespace(source) => AttachError::Namespace {
-                uid: uid.clone(),
-                source,
-            },
-            ConnectError::Link(source) => AttachError::Connect {
-                uid: uid.clone(),
-                source,
-            },
-        })?;
+        let netns = self.netns_path(uid);
+        let link = self
+            .connect(uid, ip, &netns)
+            .await
+            .map_err(|err| failed("make its link", Box::new(err)))?;
         let port = Port {
-            uid: uid.clone(),
+            uid: uid.to_owned(),
             host_ifindex: link.index,
             ip: IpAddr::V4(ip),
             mac: pod_mac(ip),
         };
         self.inner
+            .config
             .ports
             .program(port)
             .await
-            .map_err(|source| AttachError::Program {
-                uid: uid.clone(),
-                source,
-            })?;
+            .map_err(|err| failed("program the dataplane", Box::new(err)))?;
         self.open_host_end(&link, ip)
             .await
-            .map_err(|source| AttachError::Connect { uid, source })?;
-        let host = dns::resolv_conf::read(&self.inner.resolv_conf).unwrap_or_default();
+            .map_err(|err| failed("open its link", Box::new(err)))?;
+        let resolver = &self.inner.config.resolver;
         Ok(PodAttachment {
             netns,
-            ip: IpAddr::V4(ip),
-            resolv_conf: self.inner.resolver.resolv_conf(&request.namespace, &host.search),
-            hosts: resolver::hosts(&request, IpAddr::V4(ip)),
+            ips: vec![IpAddr::V4(ip)],
+            resolv_conf: resolver.resolv_conf(&pod.namespace, &pod.dns, &self.host_resolv_conf()),
+            hosts: Vec::new(),
         })
     }
 
     async fn detach(&self, uid: &str) -> Result<(), DetachError> {
+        let failed = |step: &str, source: Box<dyn Error + Send + Sync>| DetachError {
+            uid: uid.to_owned(),
+            step: step.to_owned(),
+            source,
+        };
         if !is_uid(uid) {
-            return Err(DetachError::BadUid(uid.to_owned()));
+            return Err(failed("name its namespace", Box::new(BadUid(uid.to_owned()))));
         }
         let _alone = self.lock_of(uid).lock().await;
         let ip = self.inner.ledger.lock().assignments().of(uid);
         if let Some(ip) = ip {
             self.inner
+                .config
                 .ports
                 .withdraw(uid, IpAddr::V4(ip))
                 .await
-                .map_err(|source| DetachError::Program {
-                    uid: uid.to_owned(),
-                    source,
-                })?;
+                .map_err(|err| failed("withdraw it from the dataplane", Box::new(err)))?;
         }
-        self.inner
-            .node
-            .netlink()
+        self.netlink()
             .remove(&link_name(uid))
             .await
-            .map_err(|source| DetachError::Disconnect {
-                uid: uid.to_owned(),
-                source,
-            })?;
+            .map_err(|err| failed("remove its link", Box::new(err)))?;
         let netns = self.netns_path(uid);
         blocking(move || netns::release(&netns))
             .await
             .and_then(|released| released)
-            .map_err(|source| DetachError::Namespace {
-                uid: uid.to_owned(),
-                source,
-            })?;
-        self.inner
-            .ledger
-            .lock()
-            .release(uid)
-            .map_err(|source| DetachError::Record {
-                uid: uid.to_owned(),
-                source,
-            })?;
-        self.inner.unclaimed.lock().remove(uid);
-        Ok(())
+            .map_err(|err| failed("release its namespace", Box::new(err)))?;
+        // Last, so that nobody gets the address while something of this pod may still use it.
+        let released = self.inner.ledger.lock().release(uid);
+        released.map_err(|err| failed("free its address", Box::new(err)))
+    }
+
+    async fn attached(&self) -> Vec<String> {
+        self.uids().into_iter().collect()
+    }
+
+    async fn host_resolv_conf(&self, namespace: &str, dns: &DnsSettings) -> ResolvConf {
+        let resolver = &self.inner.config.resolver;
+        resolver.resolv_conf(namespace, dns, &PodNet::host_resolv_conf(self))
+    }
+
+    fn services(&self, namespace: &str) -> Vec<Service> {
+        let state = self.inner.config.services.read();
+        state
+            .services
+            .values()
+            .filter(|service| service.namespace == namespace && !service.headless && !service.cluster_ips.is_empty())
+            .cloned()
+            .collect()
     }
 }
 
@@ -379,11 +345,11 @@ fn is_uid(uid: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-async fn far_end_exists(netns: &Path) -> Result<bool, ConnectError> {
-    Ok(with_netlink_inside(netns, |netlink| {
+async fn far_end_exists(netns: &Path) -> Result<bool, LinkError> {
+    with_netlink_inside(netns, |netlink| {
         Box::pin(async move { Ok(netlink.link(POD_IF).await?.is_some()) })
     })
-    .await?)
+    .await
 }
 
 async fn configure_inside(netns: &Path, ip: Ipv4Addr, mtu: u32) -> Result<(), LinkError> {

@@ -1,16 +1,17 @@
-//! What a pod's `/etc/resolv.conf` and `/etc/hosts` say.
+//! What a pod's `/etc/resolv.conf` says.
 //!
-//! Pure; reading the host's resolv.conf is the caller's. Source: Kubernetes, "DNS for Services and Pods" and "Adding
-//! entries to Pod /etc/hosts"; resolv.conf(5).
+//! Pure; reading the host's resolv.conf is the caller's. Source: Kubernetes, "DNS for Services and Pods"; resolv.conf(5).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use super::{HostsEntry, PodNetRequest, ResolvConf};
+use crate::pods::network::{DnsPolicy, DnsSettings, ResolvConf};
 
 /// Most search domains of a pod (Kubernetes' limit).
 const SEARCH_DOMAINS_MAX: usize = 32;
 /// Most characters of the search list, with spaces (Kubernetes' limit).
 const SEARCH_CHARACTERS_MAX: usize = 2048;
+/// Most name servers of a pod (Kubernetes' limit, and what resolvers read).
+const NAMESERVERS_MAX: usize = 3;
 
 /// How pods find names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,51 +23,74 @@ pub struct PodResolver {
 }
 
 impl PodResolver {
-    /// `/etc/resolv.conf` of a pod with `dnsPolicy: ClusterFirst`: the cluster's domains, then the host's.
+    /// The resolv.conf that the policy calls for, with what the pod adds to it.
     #[must_use]
-    pub fn resolv_conf(&self, namespace: &str, host_search: &[String]) -> ResolvConf {
+    pub fn resolv_conf(&self, namespace: &str, dns: &DnsSettings, host: &dns::resolv_conf::ResolvConf) -> ResolvConf {
+        let base = match dns.policy {
+            DnsPolicy::ClusterFirst => self.cluster_first(namespace, &host.search),
+            DnsPolicy::Default => ResolvConf {
+                nameservers: host.nameservers.clone(),
+                search: host.search.clone(),
+                options: host.options.clone(),
+            },
+            DnsPolicy::None => ResolvConf::default(),
+        };
+        bounded(merged(base, &dns.extra))
+    }
+
+    fn cluster_first(&self, namespace: &str, host_search: &[String]) -> ResolvConf {
         let domain = &self.cluster_domain;
         let mut search = vec![
             format!("{namespace}.svc.{domain}"),
             format!("svc.{domain}"),
             domain.clone(),
         ];
-        let mut characters = search.iter().map(|domain| domain.len() + 1).sum::<usize>();
-        for domain in host_search {
-            characters += domain.len() + 1;
-            if search.len() == SEARCH_DOMAINS_MAX || characters > SEARCH_CHARACTERS_MAX {
-                break;
-            }
-            if !search.contains(domain) {
-                search.push(domain.clone());
-            }
-        }
+        search.extend_from_slice(host_search);
         ResolvConf {
-            nameserver: vec![self.dns_ip],
+            nameservers: vec![self.dns_ip],
             search,
             options: vec!["ndots:5".to_owned()],
         }
     }
 }
 
-/// `/etc/hosts` of a pod.
-#[must_use]
-pub(super) fn hosts(request: &PodNetRequest, ip: IpAddr) -> Vec<HostsEntry> {
-    let entry = |ip: IpAddr, names: &[&str]| HostsEntry {
-        ip,
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    let v6 = |first: u16, last: u16| IpAddr::V6(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, last));
-    vec![
-        entry(IpAddr::V4(Ipv4Addr::LOCALHOST), &["localhost"]),
-        entry(
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-            &["localhost", "ip6-localhost", "ip6-loopback"],
-        ),
-        entry(v6(0xfe00, 0), &["ip6-localnet"]),
-        entry(v6(0xfe00, 0), &["ip6-mcastprefix"]),
-        entry(v6(0xfe00, 1), &["ip6-allnodes"]),
-        entry(v6(0xfe00, 2), &["ip6-allrouters"]),
-        entry(ip, &[request.hostname.as_str()]),
-    ]
+/// The base and what is added, without repetitions; an added option takes the place of one of the same name.
+fn merged(mut base: ResolvConf, extra: &ResolvConf) -> ResolvConf {
+    base.nameservers.extend_from_slice(&extra.nameservers);
+    base.search.extend_from_slice(&extra.search);
+    let name = |option: &str| option.split(':').next().unwrap_or_default().to_owned();
+    base.options
+        .retain(|option| !extra.options.iter().any(|added| name(added) == name(option)));
+    base.options.extend_from_slice(&extra.options);
+    base
 }
+
+fn bounded(conf: ResolvConf) -> ResolvConf {
+    let mut nameservers: Vec<IpAddr> = Vec::new();
+    for server in conf.nameservers {
+        if !nameservers.contains(&server) && nameservers.len() < NAMESERVERS_MAX {
+            nameservers.push(server);
+        }
+    }
+    let mut search: Vec<String> = Vec::new();
+    let mut characters = 0;
+    for domain in conf.search {
+        let longer = characters + domain.len() + usize::from(!search.is_empty());
+        if search.contains(&domain) {
+            continue;
+        }
+        if search.len() == SEARCH_DOMAINS_MAX || longer > SEARCH_CHARACTERS_MAX {
+            break;
+        }
+        characters = longer;
+        search.push(domain);
+    }
+    ResolvConf {
+        nameservers,
+        search,
+        options: conf.options,
+    }
+}
+
+#[cfg(test)]
+mod tests;

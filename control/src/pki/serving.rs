@@ -47,7 +47,9 @@ impl ServingCertificate {
 fn issue(authority: &Authority, names: &[String]) -> Result<Arc<CertifiedKey>, IssueError> {
     let (certificate, key) = authority.issue_server(names, VALID)?;
     let key = any_supported_type(&key).expect("ring signs with the P-256 key that was just generated");
-    Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
+    // The authority goes along: a node that joins knows it by its fingerprint only.
+    let chain = vec![certificate, authority.certificate_der().clone()];
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
 impl ResolvesServerCert for ServingCertificate {
