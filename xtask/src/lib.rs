@@ -16,6 +16,7 @@ pub mod bench;
 pub mod cargo;
 pub mod demo;
 pub mod image;
+pub mod schema;
 pub mod setup;
 pub mod shell;
 pub mod testing;
@@ -55,6 +56,8 @@ enum Task {
     Demo(demo::DemoArguments),
     /// Measurements; each prints the numbers that the documents quote.
     Bench(bench::BenchArguments),
+    /// Write the API schema from public definitions.
+    Schema(schema::SchemaArguments),
     /// Write a test image as an OCI archive.
     Image(image::ImageArguments),
 }
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Task::Test(arguments) => testing::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Schema(arguments) => schema::run(&arguments),
         Task::Image(arguments) => image::run(&arguments),
     };
     match outcome {
