@@ -11,5 +11,7 @@ pub mod image;
 pub mod join;
 pub mod net;
 pub mod pods;
+pub mod state;
+pub mod stream;
 
 pub use config::AgentConfig;
