@@ -4,9 +4,20 @@
 //! Never here: a runtime, a clock, files, sockets, the store. Everything is a function of its arguments.
 //! Source: the Kubernetes API reference (v1.36) and API conventions.
 
+pub mod defaulting;
+pub mod discovery;
 pub mod net_state;
 pub mod node_stream;
 pub mod object;
+pub mod openapi;
+pub mod patch;
+pub mod protobuf;
+pub mod quantity;
+pub mod resource;
+pub mod schema;
+pub mod selector;
+pub mod table;
+pub mod validation;
 
 pub use jiff::Timestamp;
 pub use k8s_openapi;

@@ -1,0 +1,211 @@
+//! Discovery documents, from the table of kinds: the legacy lists and the aggregated form.
+//!
+//! Never here: ETags and content negotiation, which belong to the server.
+//! Source: API concepts ("Discovery API"), `apidiscovery.k8s.io/v2`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    object::Scope,
+    resource::{Resource, Subresource, api_version, resources},
+};
+
+/// `GET /api`. `address` is the `ip:port` that clients inside the cluster may use.
+#[must_use]
+pub fn core_versions(address: &str) -> Value {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": address }],
+    })
+}
+
+/// `GET /apis`: the groups other than the core one.
+#[must_use]
+pub fn group_list() -> Value {
+    let groups: Vec<Value> = group_names()
+        .into_iter()
+        .filter(|group| !group.is_empty())
+        .map(group_entry)
+        .collect();
+    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
+}
+
+/// `GET /apis/{group}`; `None` for a group that is not served.
+#[must_use]
+pub fn group(name: &str) -> Option<Value> {
+    let name = group_names()
+        .into_iter()
+        .find(|group| *group == name && !group.is_empty())?;
+    let mut entry = group_entry(name);
+    entry["kind"] = json!("APIGroup");
+    entry["apiVersion"] = json!("v1");
+    Some(entry)
+}
+
+/// `GET /api/{version}` (empty group) or `GET /apis/{group}/{version}`; `None` when that is not served.
+#[must_use]
+pub fn resource_list(group: &str, version: &str) -> Option<Value> {
+    let mut list = Vec::new();
+    for row in rows(group, version) {
+        list.push(legacy_resource(row));
+        list.extend(row.subresources.iter().map(|sub| legacy_subresource(row, sub)));
+    }
+    if list.is_empty() {
+        return None;
+    }
+    Some(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": api_version(group, version),
+        "resources": list,
+    }))
+}
+
+/// `GET /api` in the aggregated form.
+#[must_use]
+pub fn aggregated_core() -> Value {
+    aggregated_list(vec![aggregated_group("")])
+}
+
+/// `GET /apis` in the aggregated form.
+#[must_use]
+pub fn aggregated_groups() -> Value {
+    aggregated_list(
+        group_names()
+            .into_iter()
+            .filter(|group| !group.is_empty())
+            .map(aggregated_group)
+            .collect(),
+    )
+}
+
+fn aggregated_list(items: Vec<Value>) -> Value {
+    json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    })
+}
+
+fn aggregated_group(group: &str) -> Value {
+    let versions: Vec<Value> = versions(group)
+        .into_iter()
+        .map(|version| {
+            let resources: Vec<Value> = rows(group, version).map(aggregated_resource).collect();
+            json!({ "version": version, "resources": resources, "freshness": "Current" })
+        })
+        .collect();
+    let metadata = if group.is_empty() {
+        json!({ "creationTimestamp": null })
+    } else {
+        json!({ "name": group, "creationTimestamp": null })
+    };
+    json!({ "metadata": metadata, "versions": versions })
+}
+
+fn aggregated_resource(row: &Resource) -> Value {
+    let scope = match row.scope {
+        Scope::Namespaced => "Namespaced",
+        Scope::Cluster => "Cluster",
+    };
+    let mut entry = json!({
+        "resource": row.plural,
+        "responseKind": { "group": row.group, "version": row.version, "kind": row.kind },
+        "scope": scope,
+        "singularResource": row.singular,
+        "verbs": row.verbs,
+    });
+    if !row.short_names.is_empty() {
+        entry["shortNames"] = json!(row.short_names);
+    }
+    if !row.categories.is_empty() {
+        entry["categories"] = json!(row.categories);
+    }
+    if !row.subresources.is_empty() {
+        let subresources: Vec<Value> = row
+            .subresources
+            .iter()
+            .map(|sub| {
+                json!({
+                    "subresource": sub.name,
+                    "responseKind": { "group": sub.group, "version": sub.version, "kind": sub.kind },
+                    "verbs": sub.verbs,
+                })
+            })
+            .collect();
+        entry["subresources"] = json!(subresources);
+    }
+    entry
+}
+
+fn legacy_resource(row: &Resource) -> Value {
+    let mut entry = json!({
+        "name": row.plural,
+        "singularName": row.singular,
+        "namespaced": row.is_namespaced(),
+        "kind": row.kind,
+        "verbs": row.verbs,
+    });
+    if !row.short_names.is_empty() {
+        entry["shortNames"] = json!(row.short_names);
+    }
+    if !row.categories.is_empty() {
+        entry["categories"] = json!(row.categories);
+    }
+    entry
+}
+
+fn legacy_subresource(row: &Resource, sub: &Subresource) -> Value {
+    let mut entry = json!({
+        "name": format!("{}/{}", row.plural, sub.name),
+        "singularName": "",
+        "namespaced": row.is_namespaced(),
+        "kind": sub.kind,
+        "verbs": sub.verbs,
+    });
+    if (sub.group, sub.version) != (row.group, row.version) {
+        entry["group"] = json!(sub.group);
+        entry["version"] = json!(sub.version);
+    }
+    entry
+}
+
+fn group_entry(group: &str) -> Value {
+    let versions: Vec<Value> = versions(group)
+        .into_iter()
+        .map(|version| json!({ "groupVersion": api_version(group, version), "version": version }))
+        .collect();
+    let preferred = versions.first().cloned();
+    json!({ "name": group, "versions": versions, "preferredVersion": preferred })
+}
+
+fn rows<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Resource> + 'a {
+    resources()
+        .iter()
+        .filter(move |row| row.group == group && row.version == version)
+}
+
+fn group_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = Vec::new();
+    for row in resources() {
+        if !names.contains(&row.group) {
+            names.push(row.group);
+        }
+    }
+    names
+}
+
+fn versions(group: &str) -> Vec<&'static str> {
+    let mut versions: Vec<&str> = Vec::new();
+    for row in resources().iter().filter(|row| row.group == group) {
+        if !versions.contains(&row.version) {
+            versions.push(row.version);
+        }
+    }
+    versions
+}
+
+#[cfg(test)]
+mod tests;
