@@ -3,8 +3,26 @@
 //! Never here: clocks, randomness, async, files, sockets. `now` and `seed` are arguments ([`plan::Context`]).
 //! The one driver in `control` carries plans out; the agent carries out those of the pod machine.
 
+mod builtin;
+mod defaults;
+mod deployment;
+pub mod endpointslice;
+mod eviction;
+mod facts;
+mod garbage;
+mod leftover_pods;
+mod matching;
+mod namespace;
+mod naming;
+pub mod node_health;
+mod node_ranges;
 pub mod plan;
 pub mod planners;
+mod replicaset;
+mod scheduler;
+#[cfg(test)]
+mod simulation;
+pub mod withdrawal;
 pub mod world;
 
 pub use plan::{Action, Context, Plan, Planner, Removal, Waiting};

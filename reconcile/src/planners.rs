@@ -10,7 +10,11 @@ use std::{
 use api::Timestamp;
 use ipnet::IpNet;
 
-use crate::plan::Planner;
+use crate::{
+    builtin::Builtin, defaults::NamespaceDefaults, deployment::Deployments, endpointslice::EndpointSlices,
+    eviction::Eviction, garbage::Garbage, leftover_pods::LeftoverPods, namespace::Namespaces, node_health::NodeHealth,
+    node_ranges::NodeRanges, plan::Planner, replicaset::ReplicaSets, scheduler::Scheduler,
+};
 
 /// What planners know of the cluster besides its objects. The same for the whole life of a driver.
 #[derive(Debug, Clone)]
@@ -35,6 +39,38 @@ pub struct PlannerConfig {
 
 /// All planners of the control plane.
 #[must_use]
-pub fn planners(_config: PlannerConfig) -> Vec<Box<dyn Planner>> {
-    Vec::new()
+pub fn planners(config: PlannerConfig) -> Vec<Box<dyn Planner>> {
+    let api_service_ip = config
+        .service_cidr
+        .hosts()
+        .next()
+        .unwrap_or_else(|| config.service_cidr.addr());
+    vec![
+        Box::new(Builtin {
+            api_service_ip,
+            api_endpoint: config.api_endpoint,
+            dns_ip: config.dns_ip,
+        }),
+        Box::new(NamespaceDefaults {
+            root_ca: config.root_ca_pem,
+        }),
+        Box::new(Namespaces),
+        Box::new(Garbage),
+        Box::new(NodeRanges {
+            cluster_cidr: config.cluster_cidr,
+            node_prefix_length: config.node_prefix_length,
+        }),
+        Box::new(NodeHealth {
+            started: config.started,
+            grace: config.node_grace,
+        }),
+        Box::new(Eviction),
+        Box::new(LeftoverPods {
+            started: config.started,
+        }),
+        Box::new(Deployments),
+        Box::new(ReplicaSets),
+        Box::new(Scheduler),
+        Box::new(EndpointSlices),
+    ]
 }

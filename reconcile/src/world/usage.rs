@@ -1,0 +1,225 @@
+//! What pods ask of a node: their requests, and the sum of them for each node, kept as pods come and go.
+//!
+//! Source: Kubernetes' rules for effective requests: the larger of the sum over containers and of what any init step
+//! needs, sidecars included, plus overhead; requests of the pod as a whole take the place of its containers'.
+
+use std::collections::BTreeMap;
+
+use api::k8s_openapi::{
+    api::core::v1::{Container, Pod},
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+/// Amounts by resource name: cpu in thousandths of a core, everything else in its unit. Never negative.
+pub type Amounts = BTreeMap<String, i64>;
+
+/// A port of the node's own addresses that a pod takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPort {
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// The address, `0.0.0.0` for all of the node's.
+    pub address: String,
+    /// The port.
+    pub port: i32,
+}
+
+impl HostPort {
+    /// True if both cannot be on one node.
+    #[must_use]
+    pub fn clashes_with(&self, other: &HostPort) -> bool {
+        const ANY: &str = "0.0.0.0";
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (self.address == other.address || self.address == ANY || other.address == ANY)
+    }
+}
+
+/// What one pod takes from its node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Requests.
+    pub requests: Amounts,
+    /// Ports of the node.
+    pub host_ports: Vec<HostPort>,
+}
+
+/// What the pods of one node take together. Finished pods take nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Sum of requests.
+    pub requests: Amounts,
+    /// Number of pods.
+    pub pods: i64,
+    /// Taken ports, with how many pods take each (more than one only if somebody bound pods by hand).
+    pub host_ports: BTreeMap<HostPort, usize>,
+}
+
+impl Usage {
+    /// Adds a pod.
+    pub fn add(&mut self, footprint: &Footprint) {
+        self.pods += 1;
+        for (resource, amount) in &footprint.requests {
+            *self.requests.entry(resource.clone()).or_default() += amount;
+        }
+        for port in &footprint.host_ports {
+            *self.host_ports.entry(port.clone()).or_default() += 1;
+        }
+    }
+
+    /// Takes a pod off that was added.
+    pub fn subtract(&mut self, footprint: &Footprint) {
+        self.pods -= 1;
+        for (resource, amount) in &footprint.requests {
+            if let Some(sum) = self.requests.get_mut(resource) {
+                *sum -= amount;
+            }
+        }
+        for port in &footprint.host_ports {
+            if let Some(count) = self.host_ports.get_mut(port) {
+                *count -= 1;
+                if *count == 0 {
+                    self.host_ports.remove(port);
+                }
+            }
+        }
+    }
+}
+
+/// What this pod takes from its node.
+#[must_use]
+pub fn footprint(pod: &Pod) -> Footprint {
+    let Some(spec) = &pod.spec else {
+        return Footprint::default();
+    };
+    let mut running = Amounts::new();
+    for container in &spec.containers {
+        add(&mut running, &requests_of(container));
+    }
+    // Init steps run one after the other, each beside the sidecars that were started before it.
+    let mut sidecars = Amounts::new();
+    let mut peak = Amounts::new();
+    for container in spec.init_containers.iter().flatten() {
+        let mut step = requests_of(container);
+        if is_sidecar(container) {
+            add(&mut sidecars, &step);
+            raise(&mut peak, &sidecars);
+        } else {
+            add(&mut step, &sidecars);
+            raise(&mut peak, &step);
+        }
+    }
+    add(&mut running, &sidecars);
+    raise(&mut running, &peak);
+    let of_the_pod = spec
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.as_ref());
+    for (resource, quantity) in of_the_pod.into_iter().flatten() {
+        running.insert(resource.clone(), amount(resource, quantity));
+    }
+    for (resource, quantity) in spec.overhead.iter().flatten() {
+        *running.entry(resource.clone()).or_default() += amount(resource, quantity);
+    }
+    Footprint {
+        requests: running,
+        host_ports: host_ports(
+            spec.containers.iter().chain(
+                spec.init_containers
+                    .iter()
+                    .flatten()
+                    .filter(|container| is_sidecar(container)),
+            ),
+        ),
+    }
+}
+
+/// The amount a quantity stands for, rounded up; zero if it is none (the API server does not admit such).
+#[must_use]
+pub fn amount(resource: &str, quantity: &Quantity) -> i64 {
+    let per_unit = if resource == "cpu" { 1000.0 } else { 1.0 };
+    let amount = (units(&quantity.0).unwrap_or(0.0) * per_unit).ceil();
+    // A cast of a float stops at the largest integer.
+    amount.max(0.0) as i64
+}
+
+/// A quantity in its unit. Requests have few digits, for which doubles are exact.
+fn units(text: &str) -> Option<f64> {
+    const SUFFIXES: [(&str, f64); 16] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("Ei", 1_152_921_504_606_846_976.0),
+        ("n", 1e-9),
+        ("u", 1e-6),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("E", 1e18),
+        ("", 1.0),
+    ];
+    let (number, factor) = SUFFIXES
+        .iter()
+        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)))?;
+    let parsed: f64 = number.parse().ok()?;
+    // Division keeps tenths and hundredths exact where the reciprocal would not: 100m is 0.1.
+    Some(if *factor < 1.0 {
+        parsed / (1.0 / factor).round()
+    } else {
+        parsed * factor
+    })
+}
+
+/// An init container that keeps running beside the containers.
+pub(crate) fn is_sidecar(container: &Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
+
+fn requests_of(container: &Container) -> Amounts {
+    container
+        .resources
+        .iter()
+        .flat_map(|resources| resources.requests.iter().flatten())
+        .map(|(resource, quantity)| (resource.clone(), amount(resource, quantity)))
+        .collect()
+}
+
+fn host_ports<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<HostPort> {
+    containers
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(|port| {
+            let number = port.host_port.filter(|number| *number > 0)?;
+            let or = |text: &Option<String>, default: &str| {
+                text.clone()
+                    .filter(|text| !text.is_empty())
+                    .unwrap_or_else(|| default.to_owned())
+            };
+            Some(HostPort {
+                protocol: or(&port.protocol, "TCP"),
+                address: or(&port.host_ip, "0.0.0.0"),
+                port: number,
+            })
+        })
+        .collect()
+}
+
+fn add(sum: &mut Amounts, more: &Amounts) {
+    for (resource, amount) in more {
+        *sum.entry(resource.clone()).or_default() += amount;
+    }
+}
+
+fn raise(to: &mut Amounts, at_least: &Amounts) {
+    for (resource, amount) in at_least {
+        let present = to.entry(resource.clone()).or_default();
+        *present = (*present).max(*amount);
+    }
+}
+
+#[cfg(test)]
+mod tests;
