@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use api::k8s_openapi::{
-    api::core::v1::{Container, Pod},
-    apimachinery::pkg::api::resource::Quantity,
+use api::{
+    k8s_openapi::{
+        api::core::v1::{Container, Pod},
+        apimachinery::pkg::api::resource::Quantity,
+    },
+    quantity,
 };
 
 /// Amounts by resource name: cpu in thousandths of a core, everything else in its unit. Never negative.
@@ -137,42 +140,15 @@ pub fn footprint(pod: &Pod) -> Footprint {
 /// The amount a quantity stands for, rounded up; zero if it is none (the API server does not admit such).
 #[must_use]
 pub fn amount(resource: &str, quantity: &Quantity) -> i64 {
-    let per_unit = if resource == "cpu" { 1000.0 } else { 1.0 };
-    let amount = (units(&quantity.0).unwrap_or(0.0) * per_unit).ceil();
-    // A cast of a float stops at the largest integer.
-    amount.max(0.0) as i64
-}
-
-/// A quantity in its unit. Requests have few digits, for which doubles are exact.
-fn units(text: &str) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 16] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("Ei", 1_152_921_504_606_846_976.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-        ("E", 1e18),
-        ("", 1.0),
-    ];
-    let (number, factor) = SUFFIXES
-        .iter()
-        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, factor)))?;
-    let parsed: f64 = number.parse().ok()?;
-    // Division keeps tenths and hundredths exact where the reciprocal would not: 100m is 0.1.
-    Some(if *factor < 1.0 {
-        parsed / (1.0 / factor).round()
+    let Ok(parsed) = quantity::Quantity::parse(&quantity.0) else {
+        return 0;
+    };
+    let amount = if resource == "cpu" {
+        parsed.milli_value()
     } else {
-        parsed * factor
-    })
+        parsed.value()
+    };
+    amount.max(0)
 }
 
 /// An init container that keeps running beside the containers.
