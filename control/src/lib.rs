@@ -3,8 +3,10 @@
 //!
 //! Never here: the agent, the dataplane, aya.
 
+mod admission;
 pub mod auth;
 pub mod config;
+pub mod engine;
 pub mod pki;
 pub mod store;
 

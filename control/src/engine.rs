@@ -1,0 +1,303 @@
+//! The one path of every write and read of API objects, generic over the table of kinds, on raw JSON.
+//!
+//! A write is: complete (defaults, admission), check (fields, validation), prepare what belongs to the server, commit
+//! one store command whose expectations are all that the decision rested on; a conflict starts it over. Callers are
+//! the REST server, the driver and the node stream. Never here: HTTP, who may do what (`auth`), what objects mean for
+//! others.
+//! Source: Kubernetes API conventions; "Kubernetes API Concepts".
+
+mod create;
+mod delete;
+mod error;
+mod fields;
+pub mod object;
+mod patch;
+mod read;
+mod scale;
+mod service;
+mod strategy;
+mod update;
+
+use std::{net::IpAddr, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use api::{Timestamp, object::Scope, resource::Resource, validation::FieldError};
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write};
+
+pub use crate::auth::Caller;
+pub use delete::{DeleteOptions, Deleted, Propagation};
+pub use error::{ApiError, Cause, Target};
+pub(crate) use fields::strict_error;
+pub use patch::Patch;
+pub use read::{ListOptions, ListPage, ListVersion};
+pub(crate) use read::{read_error, selects};
+pub use service::{ADDRESS_RECORDS, PORT_RECORDS};
+
+use service::{Allocator, ClaimChange, ClaimConflict};
+
+/// How often one write starts over because others were faster. Each round means that somebody else made progress.
+const ROUNDS_MAX: usize = 32;
+
+/// What of the cluster's configuration the engine needs.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Services' addresses.
+    pub service_cidr: IpNet,
+    /// Addresses of that range that are given only to who asks for them: the cluster's DNS.
+    pub reserved_ips: Vec<IpAddr>,
+    /// Ports of NodePort services.
+    pub node_port_range: RangeInclusive<u16>,
+    /// See [`crate::ServerConfig::default_not_ready_toleration`].
+    pub default_not_ready_toleration: Duration,
+}
+
+/// What to do about fields that the kind does not know, or that are named twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FieldValidation {
+    /// Drop them.
+    #[default]
+    Ignore,
+    /// Drop them and say so.
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+/// How a write is to be done.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Do everything but the write.
+    pub dry_run: bool,
+    /// About unknown fields.
+    pub field_validation: FieldValidation,
+    /// Collects what the client should be told besides the result.
+    pub warnings: Warnings,
+}
+
+/// Sentences for the client, in order. Clones share the list.
+#[derive(Debug, Clone, Default)]
+pub struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Adds a sentence.
+    pub fn push(&self, warning: impl Into<String>) {
+        self.0.lock().push(warning.into());
+    }
+
+    /// Takes all sentences out.
+    #[must_use]
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// Reads and writes API objects. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    config: EngineConfig,
+    allocator: Allocator,
+}
+
+/// What a write comes to, decided from the current object.
+enum Next {
+    /// Leave it.
+    Keep,
+    /// Write this version.
+    Put(Value),
+    /// Take it out of the store; this is its last version.
+    Remove(Value),
+}
+
+/// What a write came to.
+enum Outcome {
+    Kept(Value),
+    Written(Value),
+    Removed(Value),
+}
+
+impl Outcome {
+    fn into_object(self) -> Value {
+        match self {
+            Outcome::Kept(object) | Outcome::Written(object) | Outcome::Removed(object) => object,
+        }
+    }
+}
+
+impl Engine {
+    /// An engine over a store.
+    ///
+    /// # Errors
+    /// When the records of taken addresses cannot be read.
+    pub fn new(store: Store, config: EngineConfig) -> Result<Engine, ReadError> {
+        let allocator = Allocator::open(
+            &store,
+            config.service_cidr,
+            config.reserved_ips.clone(),
+            config.node_port_range.clone(),
+        )?;
+        Ok(Engine {
+            inner: Arc::new(Inner {
+                store,
+                config,
+                allocator,
+            }),
+        })
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Decides from the current version what to write, and writes it; again if the object changed meanwhile.
+    async fn modify(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        dry_run: bool,
+        mut decide: impl FnMut(&Value) -> Result<Next, ApiError>,
+    ) -> Result<Outcome, ApiError> {
+        let key = key(resource, namespace, name);
+        for _ in 0..ROUNDS_MAX {
+            let stored = self.stored(resource, &key)?;
+            let current = object::decode(&stored)?;
+            let next = decide(&current)?;
+            match self.step(resource, &stored, &current, next, dry_run).await? {
+                Some(outcome) => return Ok(outcome),
+                None => tracing::debug!(object = %key, "object changed under a write, deciding again"),
+            }
+        }
+        Err(ApiError::Contention(Target::new(resource, name)))
+    }
+
+    /// One attempt to write; `None` if the store holds something else by now.
+    async fn step(
+        &self,
+        resource: &Resource,
+        stored: &Stored,
+        current: &Value,
+        next: Next,
+        dry_run: bool,
+    ) -> Result<Option<Outcome>, ApiError> {
+        let is_service = is_service(resource);
+        let (mut new, removed) = match next {
+            Next::Keep => return Ok(Some(Outcome::Kept(current.clone()))),
+            Next::Put(new) => (new, false),
+            Next::Remove(new) => (new, true),
+        };
+        let target = || Target::new(resource, &stored.key.name);
+        let claim = match (is_service, removed) {
+            (false, _) => ClaimChange::default(),
+            (true, true) => self.inner.allocator.release(current),
+            (true, false) => self
+                .inner
+                .allocator
+                .change(Some(current), &mut new, rand::random())
+                .map_err(|causes| invalid(target(), causes))?,
+        };
+        if !removed && new == *current {
+            return Ok(Some(Outcome::Kept(new)));
+        }
+        let write = Write {
+            key: stored.key.clone(),
+            expect: crate::store::Expect::At(stored.modified),
+            op: if removed {
+                crate::store::Op::Delete
+            } else {
+                crate::store::Op::Put(object::encode(&new))
+            },
+        };
+        let Some(revision) = self.commit(target(), write, Vec::new(), &claim, dry_run).await? else {
+            return Ok(None);
+        };
+        if let Some(revision) = revision {
+            object::set_revision(&mut new, revision);
+        }
+        Ok(Some(if removed {
+            Outcome::Removed(new)
+        } else {
+            Outcome::Written(new)
+        }))
+    }
+
+    /// Commits the write of one object with all that goes with it. `None`: decide again; `Some(None)`: dry run.
+    async fn commit(
+        &self,
+        target: Target,
+        write: Write,
+        checks: Vec<Write>,
+        claim: &ClaimChange,
+        dry_run: bool,
+    ) -> Result<Option<Option<Revision>>, ApiError> {
+        if dry_run {
+            return Ok(Some(None));
+        }
+        let key = write.key.clone();
+        let mut writes = vec![write];
+        writes.extend(checks);
+        writes.extend(claim.writes(&key.namespace, &key.name));
+        match self.inner.store.commit(writes).await {
+            Ok(revisions) => {
+                self.inner.allocator.committed(claim);
+                Ok(Some(revisions.first().copied()))
+            }
+            Err(error) => match (self.inner.allocator.refused(claim, &error), error) {
+                (ClaimConflict::Taken(cause), _) => Err(invalid(target, vec![*cause])),
+                (ClaimConflict::PickAgain, _) | (ClaimConflict::Elsewhere, CommitError::Conflict { .. }) => Ok(None),
+                (ClaimConflict::Elsewhere, error) => Err(ApiError::Commit(error)),
+            },
+        }
+    }
+
+    fn stored(&self, resource: &Resource, key: &StoreKey) -> Result<Stored, ApiError> {
+        self.inner
+            .store
+            .get(key, None)
+            .map_err(ApiError::Read)?
+            .ok_or_else(|| ApiError::NotFound(Target::new(resource, &key.name)))
+    }
+}
+
+/// Where an object of this kind is kept.
+#[must_use]
+pub fn key(resource: &Resource, namespace: &str, name: &str) -> StoreKey {
+    let namespace = match resource.scope {
+        Scope::Namespaced => namespace,
+        Scope::Cluster => "",
+    };
+    StoreKey::new(resource.collection(), namespace, name)
+}
+
+fn is_service(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.kind == "Service"
+}
+
+fn is_pod(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.kind == "Pod"
+}
+
+fn is_namespace(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.kind == "Namespace"
+}
+
+fn invalid(target: Target, causes: Vec<FieldError>) -> ApiError {
+    ApiError::Invalid { target, causes }
+}
+
+/// Now, as objects carry it.
+fn now() -> String {
+    object::timestamp(Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests;

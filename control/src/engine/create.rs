@@ -1,0 +1,244 @@
+//! Creation: names, namespaces, what must exist before.
+
+use std::time::Duration;
+
+use api::{
+    defaulting,
+    object::Scope,
+    resource::{self, Resource},
+    validation,
+};
+use rand::Rng as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_service, key, now, object,
+    object::{is_terminating, meta_str, metadata_mut},
+    service::ClaimChange,
+    strategy,
+};
+use crate::{
+    admission::{self, DEFAULT_SERVICE_ACCOUNT},
+    store::{Expect, Op, WatchEvent, WatchRequest, Write},
+};
+
+/// Letters of generated suffixes: none that make words or are read as another.
+const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const SUFFIX_LENGTH: usize = 5;
+/// A generated name stays within 63 characters, so that it can be a label and a host name.
+const GENERATED_BASE_MAX: usize = 63 - SUFFIX_LENGTH;
+/// How often a generated name that is taken is drawn again, as Kubernetes does.
+const GENERATE_ATTEMPTS: usize = 8;
+/// How long the creation of a pod waits for its namespace's default ServiceAccount, which follows the namespace.
+const SERVICE_ACCOUNT_WAIT: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Creates an object and answers it as stored.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; nothing was written.
+    pub async fn create(
+        &self,
+        _caller: &Caller,
+        resource: &Resource,
+        namespace: &str,
+        mut object: Value,
+        options: &WriteOptions,
+    ) -> Result<Value, ApiError> {
+        fields::identify(resource, &mut object)?;
+        fields::check(resource, &mut object, options)?;
+        place(resource, namespace, &mut object)?;
+        if !meta_str(&object, "resourceVersion").is_empty() {
+            let detail = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::BadRequest(detail.to_owned()));
+        }
+        let base = meta_str(&object, "generateName").to_owned();
+        let generate = meta_str(&object, "name").is_empty() && !base.is_empty();
+        let mut attempts = if generate { GENERATE_ATTEMPTS } else { 1 };
+        loop {
+            attempts -= 1;
+            let mut named = object.clone();
+            if generate {
+                metadata_mut(&mut named).insert("name".to_owned(), json!(generate_name(&base)));
+            }
+            match self.create_named(resource, namespace, named, options).await {
+                Err(ApiError::AlreadyExists(_)) if attempts > 0 => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn create_named(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        mut object: Value,
+        options: &WriteOptions,
+    ) -> Result<Value, ApiError> {
+        let name = meta_str(&object, "name").to_owned();
+        let target = Target::new(resource, &name);
+        defaulting::apply(resource, &mut object);
+        if is_pod(resource) {
+            self.namespace_check(resource, namespace, &target)?;
+            admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration)
+                .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
+            self.service_account_check(namespace, &object, &target).await?;
+        }
+        strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
+        let causes = validation::validate_create(resource, &object);
+        if !causes.is_empty() {
+            return Err(invalid(target, causes));
+        }
+        for _ in 0..super::ROUNDS_MAX {
+            if let Some(created) = self.try_create(resource, namespace, &object, &target, options).await? {
+                return Ok(created);
+            }
+        }
+        Err(ApiError::Contention(target))
+    }
+
+    /// One attempt; `None` if what it rested on changed meanwhile.
+    async fn try_create(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        object: &Value,
+        target: &Target,
+        options: &WriteOptions,
+    ) -> Result<Option<Value>, ApiError> {
+        let mut object = object.clone();
+        let key = key(resource, namespace, &target.name);
+        let checks: Vec<Write> = self.namespace_check(resource, namespace, target)?.into_iter().collect();
+        if self.inner.store.get(&key, None).map_err(ApiError::Read)?.is_some() {
+            return Err(ApiError::AlreadyExists(target.clone()));
+        }
+        let claim = if is_service(resource) {
+            self.inner
+                .allocator
+                .change(None, &mut object, rand::random())
+                .map_err(|causes| invalid(target.clone(), causes))?
+        } else {
+            ClaimChange::default()
+        };
+        let write = Write {
+            key,
+            expect: Expect::Absent,
+            op: Op::Put(object::encode(&object)),
+        };
+        let outcome = self
+            .commit(target.clone(), write, checks, &claim, options.dry_run)
+            .await?;
+        Ok(outcome.map(|revision| {
+            if let Some(revision) = revision {
+                object::set_revision(&mut object, revision);
+            }
+            object
+        }))
+    }
+
+    /// The namespace is there and takes new objects; the answer makes the store verify that it still is.
+    fn namespace_check(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        target: &Target,
+    ) -> Result<Option<Write>, ApiError> {
+        if resource.scope == Scope::Cluster {
+            return Ok(None);
+        }
+        let namespaces = namespaces();
+        let key = key(namespaces, "", namespace);
+        let stored = self.stored(namespaces, &key)?;
+        if is_terminating(&object::decode(&stored)?) {
+            return Err(ApiError::Forbidden {
+                target: target.clone(),
+                detail: format!("unable to create new content in namespace {namespace} because it is being terminated"),
+                causes: vec![Cause {
+                    reason: "NamespaceTerminating",
+                    message: format!("namespace {namespace} is being terminated"),
+                    field: "metadata.namespace".to_owned(),
+                }],
+            });
+        }
+        Ok(Some(Write {
+            key,
+            expect: Expect::At(stored.modified),
+            op: Op::Check,
+        }))
+    }
+
+    /// The pod's ServiceAccount is there; the default one is waited for, since it follows its namespace.
+    async fn service_account_check(&self, namespace: &str, pod: &Value, target: &Target) -> Result<(), ApiError> {
+        let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or_default();
+        let accounts = resource::by_path("", "v1", "serviceaccounts").expect("the table has ServiceAccount");
+        let key = key(accounts, namespace, account);
+        let store = &self.inner.store;
+        let revision = store.revision();
+        let missing = || {
+            ApiError::forbidden(
+                target.clone(),
+                format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"),
+            )
+        };
+        if store.get(&key, None).map_err(ApiError::Read)?.is_some() {
+            return Ok(());
+        }
+        if account != DEFAULT_SERVICE_ACCOUNT {
+            return Err(missing());
+        }
+        let mut watcher = store
+            .watch(WatchRequest {
+                collection: Some(key.collection.clone()),
+                namespace: Some(namespace.to_owned()),
+                after: revision,
+            })
+            .map_err(ApiError::Read)?;
+        let appeared = async {
+            while let Ok(event) = watcher.next().await {
+                if let WatchEvent::Change(change) = event
+                    && change.key == key
+                    && change.after.is_some()
+                {
+                    return true;
+                }
+            }
+            false
+        };
+        match tokio::time::timeout(SERVICE_ACCOUNT_WAIT, appeared).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(missing()),
+        }
+    }
+}
+
+/// The table's row of namespaces.
+pub(super) fn namespaces() -> &'static Resource {
+    resource::by_path("", "v1", "namespaces").expect("the table has Namespace")
+}
+
+/// Sets the namespace, or refuses another than that of the request.
+pub(super) fn place(resource: &Resource, namespace: &str, object: &mut Value) -> Result<(), ApiError> {
+    if resource.scope == Scope::Cluster {
+        metadata_mut(object).remove("namespace");
+        return Ok(());
+    }
+    let given = meta_str(object, "namespace");
+    if !given.is_empty() && given != namespace {
+        return Err(ApiError::BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request".to_owned(),
+        ));
+    }
+    metadata_mut(object).insert("namespace".to_owned(), json!(namespace));
+    Ok(())
+}
+
+fn generate_name(base: &str) -> String {
+    let mut end = base.len().min(GENERATED_BASE_MAX);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut rng = rand::rng();
+    let suffix = (0..SUFFIX_LENGTH).map(|_| char::from(SUFFIX_LETTERS[rng.random_range(0..SUFFIX_LETTERS.len())]));
+    base[..end].chars().chain(suffix).collect()
+}

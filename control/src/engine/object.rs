@@ -1,0 +1,157 @@
+//! Raw JSON objects: reading their metadata, and the form in which they are stored and handed out.
+//!
+//! Stored bytes begin with `apiVersion`, `kind` and `metadata`, without `resourceVersion`, so that handing one out
+//! with its revision is a splice, not a decode.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::store::{Change, Revision, StoreKey, Stored};
+
+use super::ApiError;
+
+/// `metadata`; an empty map if the object has none.
+pub fn metadata(object: &Value) -> &Map<String, Value> {
+    static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+    object.get("metadata").and_then(Value::as_object).unwrap_or(&EMPTY)
+}
+
+/// `metadata`, made if it is missing or not an object.
+pub fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
+    child_mut(object, "metadata")
+}
+
+/// The object at `field`, made if it is missing or not an object.
+pub fn child_mut<'a>(object: &'a mut Value, field: &str) -> &'a mut Map<String, Value> {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let slot = &mut object[field];
+    if !slot.is_object() {
+        *slot = json!({});
+    }
+    slot.as_object_mut().expect("made an object just above")
+}
+
+/// A string of the metadata; empty if it is missing.
+pub fn meta_str<'a>(object: &'a Value, field: &str) -> &'a str {
+    metadata(object).get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// True if the object is marked for deletion.
+pub fn is_terminating(object: &Value) -> bool {
+    metadata(object)
+        .get("deletionTimestamp")
+        .is_some_and(|time| !time.is_null())
+}
+
+/// The object's finalizers.
+pub fn finalizers(object: &Value) -> Vec<&str> {
+    metadata(object)
+        .get("finalizers")
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
+}
+
+/// The object as JSON, with its `resourceVersion`.
+pub fn decode(stored: &Stored) -> Result<Value, ApiError> {
+    let mut object: Value = serde_json::from_slice(&stored.value).map_err(|source| corrupt(&stored.key, source))?;
+    set_revision(&mut object, stored.modified);
+    Ok(object)
+}
+
+pub(super) fn corrupt(key: &StoreKey, source: serde_json::Error) -> ApiError {
+    ApiError::Corrupt {
+        key: format!("{} {}/{}", key.collection, key.namespace, key.name),
+        source,
+    }
+}
+
+/// Puts a revision into the metadata.
+pub fn set_revision(object: &mut Value, revision: Revision) {
+    metadata_mut(object).insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
+}
+
+/// The bytes to store: without `resourceVersion`, metadata near the front.
+pub fn encode(object: &Value) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    let mut first = true;
+    let mut member = |out: &mut Vec<u8>, name: &str, value: &Value| {
+        out.push(if first { b'{' } else { b',' });
+        first = false;
+        write_json(out, &Value::String(name.to_owned()));
+        out.push(b':');
+        write_json(out, value);
+    };
+    for name in ["apiVersion", "kind"] {
+        if let Some(value) = object.get(name) {
+            member(&mut out, name, value);
+        }
+    }
+    let mut meta = metadata(object).clone();
+    meta.remove("resourceVersion");
+    member(&mut out, "metadata", &Value::Object(meta));
+    for (name, value) in object.as_object().into_iter().flatten() {
+        if !matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+            member(&mut out, name, value);
+        }
+    }
+    out.push(b'}');
+    Bytes::from(out)
+}
+
+fn write_json(out: &mut Vec<u8>, value: &Value) {
+    serde_json::to_writer(out, value).expect("a JSON value with string keys encodes into memory");
+}
+
+/// Appends the stored object with `resourceVersion` set to `revision`.
+pub fn append_with_revision(out: &mut Vec<u8>, value: &[u8], revision: Revision) {
+    const METADATA: &[u8] = b"\"metadata\":{";
+    // Only `apiVersion` and `kind` stand before it, and neither can hold a quote.
+    let at = value
+        .windows(METADATA.len())
+        .position(|window| window == METADATA)
+        .map(|start| start + METADATA.len());
+    let Some(at) = at else {
+        out.extend_from_slice(value);
+        return;
+    };
+    out.extend_from_slice(&value[..at]);
+    out.extend_from_slice(b"\"resourceVersion\":\"");
+    out.extend_from_slice(revision.to_string().as_bytes());
+    out.push(b'"');
+    if value.get(at) != Some(&b'}') {
+        out.push(b',');
+    }
+    out.extend_from_slice(&value[at..]);
+}
+
+/// The stored object as JSON bytes with its `resourceVersion`.
+pub fn bytes_with_revision(stored: &Stored) -> Bytes {
+    let mut out = Vec::with_capacity(stored.value.len() + 40);
+    append_with_revision(&mut out, &stored.value, stored.modified);
+    Bytes::from(out)
+}
+
+/// The object of a change with the change's revision: its new version or, if it went, its last one. Made once for all
+/// who watch.
+pub fn rendered(change: &Change) -> &Bytes {
+    change.rendered(|change| {
+        let version = change.after.as_ref().or(change.before.as_ref());
+        let mut out = Vec::new();
+        if let Some(stored) = version {
+            out.reserve(stored.value.len() + 40);
+            append_with_revision(&mut out, &stored.value, change.revision);
+        }
+        Bytes::from(out)
+    })
+}
+
+/// A time as Kubernetes writes it: RFC 3339, UTC, whole seconds.
+pub fn timestamp(at: api::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Patches: JSON patch, JSON merge patch, strategic merge patch, of an object or of one of its subresources.
+//!
+//! Source: RFC 6902, RFC 7396; Kubernetes, "Update API Objects in Place Using kubectl patch".
+
+use api::{
+    patch::{self, PatchError},
+    resource::Resource,
+};
+use serde_json::Value;
+
+use super::{
+    ApiError, Caller, Engine, Target, WriteOptions, fields,
+    object::{child_mut, meta_str},
+    scale,
+    strategy::Part,
+    update::{check_uid, part, replace},
+};
+
+/// A change relative to the object as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Patch {
+    /// RFC 6902: the JSON text of a list of operations.
+    Json(Vec<u8>),
+    /// RFC 7396.
+    Merge(Value),
+    /// As a merge patch, but lists are merged by the keys of their kind.
+    Strategic(Value),
+}
+
+impl Engine {
+    /// Patches an object, or one of its subresources (`status`, `scale`), and answers it as stored; a scale answers a
+    /// Scale. A `metadata.resourceVersion` in a merge patch is a precondition; without one the patch is applied to
+    /// whatever version is there.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; nothing was written.
+    #[expect(clippy::too_many_arguments, reason = "each names one part of the request path")]
+    pub async fn patch(
+        &self,
+        _caller: &Caller,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        subresource: Option<&str>,
+        patch: Patch,
+        options: &WriteOptions,
+    ) -> Result<Value, ApiError> {
+        let scaled = subresource == Some("scale");
+        let part = if scaled {
+            scale::known(resource)?;
+            Part::Main
+        } else {
+            part(resource, subresource)?
+        };
+        let outcome = self
+            .modify(resource, namespace, name, options.dry_run, |current| {
+                let wanted = if scaled {
+                    let mut wanted = scale::of(current);
+                    apply(resource, name, &patch, &mut wanted)?;
+                    fixed(resource, name, current, &wanted)?;
+                    scale::apply(resource, current, &wanted)?
+                } else {
+                    patched(resource, name, &patch, current, options)?
+                };
+                replace(resource, part, current, wanted)
+            })
+            .await?;
+        let object = outcome.into_object();
+        Ok(if scaled { scale::of(&object) } else { object })
+    }
+}
+
+fn patched(
+    resource: &Resource,
+    name: &str,
+    patch: &Patch,
+    current: &Value,
+    options: &WriteOptions,
+) -> Result<Value, ApiError> {
+    let mut wanted = current.clone();
+    apply(resource, name, patch, &mut wanted)?;
+    fixed(resource, name, current, &wanted)?;
+    // A round that is decided again must not repeat what the client is told.
+    drop(options.warnings.take());
+    fields::identify(resource, &mut wanted)?;
+    fields::check(resource, &mut wanted, options)?;
+    Ok(wanted)
+}
+
+fn apply(resource: &Resource, name: &str, patch: &Patch, object: &mut Value) -> Result<(), ApiError> {
+    let result = match patch {
+        Patch::Json(operations) => patch::json_patch(object, operations),
+        Patch::Merge(merge) => patch::json_merge(object, merge),
+        Patch::Strategic(merge) => patch::strategic_merge(resource, object, merge),
+    };
+    result.map_err(|error| match error {
+        PatchError::Malformed(detail) => ApiError::BadRequest(format!("the patch is malformed: {detail}")),
+        PatchError::Inapplicable(detail) => ApiError::PatchFailed {
+            target: Target::new(resource, name),
+            detail,
+        },
+    })?;
+    if !object.is_object() {
+        return Err(ApiError::BadRequest("a patch must leave an object".to_owned()));
+    }
+    // A patch that removes the metadata keeps what the server owns.
+    child_mut(object, "metadata");
+    Ok(())
+}
+
+/// A patch cannot change which object it is about; a version it names is a precondition.
+fn fixed(resource: &Resource, name: &str, current: &Value, wanted: &Value) -> Result<(), ApiError> {
+    let target = || Target::new(resource, name);
+    check_uid(resource, current, meta_str(wanted, "uid"))?;
+    for field in ["name", "namespace"] {
+        let (there, given) = (meta_str(current, field), meta_str(wanted, field));
+        if !given.is_empty() && given != there {
+            return Err(ApiError::BadRequest(format!(
+                "the {field} of the object ({given}) does not match the {field} on the URL ({there})"
+            )));
+        }
+    }
+    let seen = meta_str(wanted, "resourceVersion");
+    if !seen.is_empty() && seen != meta_str(current, "resourceVersion") {
+        return Err(ApiError::stale(target()));
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Reads: one object, a scale, pages of a collection at a revision.
+//!
+//! Source: Kubernetes API Concepts, "Resource versions" and "Retrieving large results sets in chunks".
+
+use std::time::Duration;
+
+use api::{
+    resource::Resource,
+    selector::{FieldSelector, LabelSelector},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::{ApiError, Engine, key, object, scale};
+use crate::store::{ListRequest, ReadError, Revision, StoreKey, Stored};
+
+/// How long a read waits for a revision that is still to come.
+const FUTURE_WAIT: Duration = Duration::from_secs(3);
+/// Objects read from the store at once while filtering; bounds the memory of one request.
+const SCAN_PAGE: usize = 500;
+
+/// At which revision to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ListVersion {
+    /// The newest.
+    #[default]
+    Newest,
+    /// The newest that is not older than this.
+    NotOlderThan(Revision),
+    /// Exactly this.
+    Exact(Revision),
+}
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListOptions {
+    /// One namespace; all if empty.
+    pub namespace: String,
+    /// Only objects with these labels.
+    pub labels: LabelSelector,
+    /// Only objects with these fields.
+    pub fields: FieldSelector,
+    /// At most this many; 0: all.
+    pub limit: usize,
+    /// From the former page.
+    pub continue_token: String,
+    /// At which revision; ignored with a token.
+    pub version: ListVersion,
+}
+
+/// A page of objects.
+#[derive(Debug, Clone)]
+pub struct ListPage {
+    /// By namespace and name.
+    pub items: Vec<Stored>,
+    /// The store's revision that the list shows.
+    pub revision: Revision,
+    /// Gives the next page; empty if this is the last.
+    pub continue_token: String,
+    /// How many objects follow, where that is known.
+    pub remaining: Option<usize>,
+}
+
+impl Engine {
+    /// The object, with its `resourceVersion`.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store cannot be read.
+    pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        object::decode(&self.get_stored(resource, namespace, name)?)
+    }
+
+    /// The object as it is stored.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store cannot be read.
+    pub fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
+        self.stored(resource, &key(resource, namespace, name))
+    }
+
+    /// The object's Scale.
+    ///
+    /// # Errors
+    /// `NotFound` if the object or the kind's subresource does not exist.
+    pub fn get_scale(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        scale::known(resource)?;
+        Ok(scale::of(&self.get(resource, namespace, name)?))
+    }
+
+    /// A page of a collection.
+    ///
+    /// # Errors
+    /// `Expired` when the revision or the token is too old, `Timeout` when the revision does not come.
+    pub async fn list(&self, resource: &Resource, options: &ListOptions) -> Result<ListPage, ApiError> {
+        let token = Token::parse(&options.continue_token)?;
+        let at = match (&token, options.version) {
+            (Some(token), _) => Some(token.revision),
+            (None, ListVersion::Newest) => None,
+            (None, ListVersion::NotOlderThan(revision)) => {
+                self.await_revision(revision).await?;
+                None
+            }
+            (None, ListVersion::Exact(revision)) => {
+                self.await_revision(revision).await?;
+                Some(revision)
+            }
+        };
+        let mut request = ListRequest {
+            collection: resource.collection(),
+            namespace: (!options.namespace.is_empty()).then(|| options.namespace.clone()),
+            at,
+            after: token.map(|token| StoreKey::new(resource.collection(), token.namespace, token.name)),
+            limit: (options.limit > 0).then_some(options.limit),
+        };
+        let filtered = !options.labels.is_everything() || !options.fields.is_everything();
+        if !filtered {
+            let page = self.page(&request)?;
+            let last = page.items.last().map(|item| item.key.clone());
+            return Ok(ListPage {
+                continue_token: match last {
+                    Some(last) if page.more => Token::after(page.revision, last),
+                    _ => String::new(),
+                },
+                remaining: page.more.then_some(page.remaining),
+                revision: page.revision,
+                items: page.items,
+            });
+        }
+        request.limit = Some(SCAN_PAGE);
+        let limit = if options.limit > 0 { options.limit } else { usize::MAX };
+        let mut items = Vec::new();
+        loop {
+            let page = self.page(&request)?;
+            let revision = page.revision;
+            let count = page.items.len();
+            for (index, item) in page.items.into_iter().enumerate() {
+                let scanned = item.key.clone();
+                if matches(&item, options)? {
+                    items.push(item);
+                }
+                let more = index + 1 < count || page.more;
+                if items.len() == limit && more {
+                    return Ok(ListPage {
+                        items,
+                        revision,
+                        continue_token: Token::after(revision, scanned),
+                        remaining: None,
+                    });
+                }
+                request.after = Some(scanned);
+            }
+            if !page.more {
+                return Ok(ListPage {
+                    items,
+                    revision,
+                    continue_token: String::new(),
+                    remaining: None,
+                });
+            }
+            // All pages show the same revision.
+            request.at = Some(revision);
+        }
+    }
+
+    fn page(&self, request: &ListRequest) -> Result<crate::store::Page, ApiError> {
+        self.inner.store.list(request).map_err(|error| match error {
+            ReadError::Compacted { .. } if request.after.is_some() => ApiError::Expired(
+                "The provided continue parameter is too old to display a consistent list result. You must start a \
+                 new list without the continue parameter."
+                    .to_owned(),
+            ),
+            error => read_error(error, request.at.unwrap_or_default()),
+        })
+    }
+
+    /// Returns when the store has this revision.
+    ///
+    /// # Errors
+    /// When it does not come within a bounded time.
+    pub async fn await_revision(&self, revision: Revision) -> Result<(), ApiError> {
+        let store = &self.inner.store;
+        if store.revision() >= revision {
+            return Ok(());
+        }
+        match tokio::time::timeout(FUTURE_WAIT, store.wait_for(revision)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ApiError::TooLargeResourceVersion {
+                requested: revision,
+                current: store.revision(),
+            }),
+        }
+    }
+}
+
+/// A read at a revision, refused, in the API's terms.
+pub(crate) fn read_error(error: ReadError, requested: Revision) -> ApiError {
+    match error {
+        ReadError::Compacted { oldest } => {
+            ApiError::Expired(format!("too old resource version: {requested} ({oldest})"))
+        }
+        ReadError::Future { current } => ApiError::TooLargeResourceVersion { requested, current },
+        error => ApiError::Read(error),
+    }
+}
+
+fn matches(item: &Stored, options: &ListOptions) -> Result<bool, ApiError> {
+    let object: Value = serde_json::from_slice(&item.value).map_err(|source| object::corrupt(&item.key, source))?;
+    Ok(selects(&object, &options.labels, &options.fields))
+}
+
+/// Whether both selectors match.
+pub(crate) fn selects(object: &Value, labels: &LabelSelector, fields: &FieldSelector) -> bool {
+    labels.matches_object(object) && fields.matches(object)
+}
+
+/// Where a list goes on: after which object, at which revision.
+#[derive(Debug, PartialEq, Eq)]
+struct Token {
+    revision: Revision,
+    namespace: String,
+    name: String,
+}
+
+impl Token {
+    fn after(revision: Revision, key: StoreKey) -> String {
+        let token = json!({ "v": "skep/v1", "rv": revision, "ns": key.namespace, "name": key.name });
+        URL_SAFE_NO_PAD.encode(token.to_string())
+    }
+
+    fn parse(text: &str) -> Result<Option<Token>, ApiError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let token = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+            .filter(|token| token["v"] == "skep/v1")
+            .and_then(|token| {
+                Some(Token {
+                    revision: token["rv"].as_u64()?,
+                    namespace: token["ns"].as_str()?.to_owned(),
+                    name: token["name"].as_str()?.to_owned(),
+                })
+            });
+        match token {
+            Some(token) => Ok(Some(token)),
+            None => Err(ApiError::BadRequest("continue key is not valid".to_owned())),
+        }
+    }
+}

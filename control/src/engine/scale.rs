@@ -1,0 +1,70 @@
+//! The `scale` subresource: a number of replicas as an object of its own.
+//!
+//! Source: Kubernetes API reference, autoscaling/v1 Scale.
+
+use api::{resource::Resource, selector::LabelSelector};
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, Target, invalid,
+    object::{child_mut, meta_str, metadata},
+};
+use api::validation::FieldError;
+
+/// Refuses kinds without the subresource.
+pub(super) fn known(resource: &Resource) -> Result<(), ApiError> {
+    resource.subresource("scale").map(drop).ok_or(ApiError::NoSuchPath)
+}
+
+/// The Scale of an object.
+pub(super) fn of(object: &Value) -> Value {
+    let mut meta = serde_json::Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = metadata(object).get(field) {
+            meta.insert(field.to_owned(), value.clone());
+        }
+    }
+    json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": meta,
+        "spec": { "replicas": object["spec"]["replicas"].as_i64().unwrap_or(1) },
+        "status": {
+            "replicas": object["status"]["replicas"].as_i64().unwrap_or(0),
+            "selector": selector_text(&object["spec"]["selector"]),
+        },
+    })
+}
+
+/// The object with the replicas of a Scale.
+pub(super) fn apply(resource: &Resource, object: &Value, scale: &Value) -> Result<Value, ApiError> {
+    let replicas = match &scale["spec"]["replicas"] {
+        Value::Null => 0,
+        Value::Number(number) => number.as_i64().ok_or_else(|| not_a_scale(&scale["spec"]["replicas"]))?,
+        other => return Err(not_a_scale(other)),
+    };
+    if replicas < 0 || i32::try_from(replicas).is_err() {
+        let target = Target {
+            group: "autoscaling".to_owned(),
+            kind: "Scale".to_owned(),
+            ..Target::new(resource, meta_str(object, "name"))
+        };
+        let detail = "must be greater than or equal to 0";
+        let cause = FieldError::invalid("spec.replicas", replicas, detail);
+        return Err(invalid(target, vec![cause]));
+    }
+    let mut scaled = object.clone();
+    child_mut(&mut scaled, "spec").insert("replicas".to_owned(), json!(replicas));
+    Ok(scaled)
+}
+
+fn not_a_scale(value: &Value) -> ApiError {
+    ApiError::BadRequest(format!(
+        "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer, not {value}"
+    ))
+}
+
+/// A label selector in the form of the query parameter; empty if it cannot be one.
+fn selector_text(selector: &Value) -> String {
+    LabelSelector::from_value(selector).map_or_else(|_| String::new(), |selector| selector.to_string())
+}

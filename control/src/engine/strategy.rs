@@ -1,0 +1,288 @@
+//! What belongs to the server in an object, kind by kind: which parts a write may change, and what it starts with.
+//!
+//! Pure: functions of the old and the new object. Never here: defaults and validation (`api`), admission, the store.
+//! Source: Kubernetes API conventions, "Metadata", "Spec and Status"; the documented behaviour of each kind.
+
+use api::{object::Scope, quantity::Quantity, resource::Resource};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+
+use super::object::{child_mut, finalizers, is_terminating, metadata, metadata_mut};
+
+/// The finalizer in a namespace's spec that keeps it until it is empty.
+const NAMESPACE_FINALIZER: &str = "kubernetes";
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// Fields of the metadata that no client changes after creation.
+const FIXED_METADATA: [&str; 8] = [
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+];
+
+/// Which part of an object a write is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All but the status.
+    Main,
+    /// `status`
+    Status,
+    /// `spec.finalizers` of a namespace.
+    Finalize,
+}
+
+/// Brings a new object into the form in which it starts: server-owned metadata, first status.
+pub(super) fn prepare_create(resource: &Resource, object: &mut Value, uid: &str, now: &str) {
+    let meta = metadata_mut(object);
+    for field in [
+        "resourceVersion",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "managedFields",
+        "generation",
+    ] {
+        meta.remove(field);
+    }
+    if resource.scope == Scope::Cluster {
+        meta.remove("namespace");
+    }
+    drop_empty(meta);
+    meta.insert("uid".to_owned(), json!(uid));
+    meta.insert("creationTimestamp".to_owned(), json!(now));
+    if resource.counts_generation {
+        meta.insert("generation".to_owned(), json!(1));
+    }
+    normalize(resource, object);
+    match first_status(resource, object) {
+        FirstStatus::AsGiven => {}
+        FirstStatus::Is(status) => object["status"] = status,
+        FirstStatus::Absent => {
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("status");
+            }
+        }
+    }
+    if resource.group.is_empty() && resource.kind == "Namespace" {
+        child_mut(object, "spec").insert("finalizers".to_owned(), json!([NAMESPACE_FINALIZER]));
+    }
+}
+
+enum FirstStatus {
+    AsGiven,
+    Is(Value),
+    Absent,
+}
+
+fn first_status(resource: &Resource, object: &Value) -> FirstStatus {
+    if !resource.has_status() {
+        return FirstStatus::AsGiven;
+    }
+    match (resource.group, resource.kind) {
+        ("", "Pod") => FirstStatus::Is(json!({ "phase": "Pending", "qosClass": qos_class(object) })),
+        ("", "Namespace") => FirstStatus::Is(json!({ "phase": "Active" })),
+        ("", "Service") => FirstStatus::Is(json!({ "loadBalancer": {} })),
+        // The agent registers its node together with what the node can do.
+        ("", "Node") => FirstStatus::AsGiven,
+        ("apps", "ReplicaSet") => FirstStatus::Is(json!({ "replicas": 0 })),
+        ("apps", _) => FirstStatus::Is(json!({})),
+        _ => FirstStatus::Absent,
+    }
+}
+
+/// What the object becomes when `part` of `wanted` is written over `old`. Both carry the same `resourceVersion`
+/// afterwards: that of `old`.
+pub(super) fn prepare_update(resource: &Resource, part: Part, old: &Value, wanted: Value) -> Value {
+    match part {
+        Part::Main => main_update(resource, old, wanted),
+        Part::Status => status_update(resource, old, wanted),
+        Part::Finalize => {
+            let mut new = old.clone();
+            let list = wanted["spec"]["finalizers"].clone();
+            let list = if list.is_array() { list } else { json!([]) };
+            child_mut(&mut new, "spec").insert("finalizers".to_owned(), list);
+            new
+        }
+    }
+}
+
+fn main_update(resource: &Resource, old: &Value, mut new: Value) -> Value {
+    let old_meta = metadata(old);
+    let meta = metadata_mut(&mut new);
+    for field in FIXED_METADATA.into_iter().chain(["resourceVersion"]) {
+        copy(old_meta, meta, field);
+    }
+    meta.remove("selfLink");
+    meta.remove("managedFields");
+    drop_empty(meta);
+    if resource.has_status() {
+        let status = old.get("status").cloned();
+        if let Some(fields) = new.as_object_mut() {
+            match status {
+                Some(status) => fields.insert("status".to_owned(), status),
+                None => fields.remove("status"),
+            };
+        }
+    }
+    if resource.group.is_empty() && resource.kind == "Namespace" {
+        let list = old["spec"]["finalizers"].clone();
+        child_mut(&mut new, "spec").insert("finalizers".to_owned(), list);
+    }
+    normalize(resource, &mut new);
+    if resource.counts_generation && !same_spec(old, &new) {
+        bump_generation(&mut new);
+    }
+    new
+}
+
+fn status_update(resource: &Resource, old: &Value, wanted: Value) -> Value {
+    let mut new = old.clone();
+    let wanted_meta = metadata(&wanted);
+    let meta = metadata_mut(&mut new);
+    copy(wanted_meta, meta, "annotations");
+    copy(wanted_meta, meta, "finalizers");
+    if resource.group != "apps" {
+        copy(wanted_meta, meta, "labels");
+    }
+    drop_empty(meta);
+    if let Some(fields) = new.as_object_mut() {
+        match wanted.get("status").filter(|status| !status.is_null()) {
+            Some(status) => fields.insert("status".to_owned(), status.clone()),
+            None => fields.remove("status"),
+        };
+    }
+    new
+}
+
+/// Adds one to `metadata.generation`, if the object has one.
+pub(super) fn bump_generation(object: &mut Value) {
+    let meta = metadata_mut(object);
+    if let Some(generation) = meta.get("generation").and_then(Value::as_i64) {
+        meta.insert("generation".to_owned(), json!(generation + 1));
+    }
+}
+
+/// Finalizers that `new` names and `old`, which is being deleted, does not.
+pub(super) fn finalizers_added_too_late<'a>(old: &Value, new: &'a Value) -> Vec<&'a str> {
+    if !is_terminating(old) {
+        return Vec::new();
+    }
+    let before = finalizers(old);
+    finalizers(new)
+        .into_iter()
+        .filter(|finalizer| !before.contains(finalizer))
+        .collect()
+}
+
+/// True if an object is marked for deletion and nothing keeps it any more.
+pub(super) fn may_go(resource: &Resource, object: &Value) -> bool {
+    let grace = metadata(object)
+        .get("deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(0);
+    let emptied = resource.kind != "Namespace" || object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+    is_terminating(object) && grace == 0 && finalizers(object).is_empty() && emptied
+}
+
+fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, field: &str) {
+    match from.get(field).filter(|value| !value.is_null()) {
+        Some(value) => to.insert(field.to_owned(), value.clone()),
+        None => to.remove(field),
+    };
+}
+
+/// Empty maps and lists of the metadata are not kept: `{"annotations": {}}` and no annotations are the same.
+fn drop_empty(meta: &mut Map<String, Value>) {
+    meta.retain(|_, value| match value {
+        Value::Null => false,
+        Value::Object(map) => !map.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    });
+}
+
+fn normalize(resource: &Resource, object: &mut Value) {
+    match (resource.group, resource.kind) {
+        ("", "Secret") => take_string_data(object),
+        ("", "Namespace") => {
+            let meta = metadata_mut(object);
+            let name = meta.get("name").cloned().unwrap_or_default();
+            if !meta.get("labels").is_some_and(Value::is_object) {
+                meta.insert("labels".to_owned(), json!({}));
+            }
+            meta["labels"][NAMESPACE_NAME_LABEL] = name;
+        }
+        _ => {}
+    }
+}
+
+/// `stringData` is for writing only: it goes into `data`.
+fn take_string_data(secret: &mut Value) {
+    let Some(Value::Object(plain)) = secret.as_object_mut().and_then(|fields| fields.remove("stringData")) else {
+        return;
+    };
+    let data = child_mut(secret, "data");
+    for (key, value) in plain {
+        if let Some(text) = value.as_str() {
+            data.insert(key, json!(STANDARD.encode(text)));
+        }
+    }
+}
+
+fn same_spec(old: &Value, new: &Value) -> bool {
+    let rest = |object: &Value| -> Vec<(String, Value)> {
+        object
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    rest(old) == rest(new)
+}
+
+/// Quality of service as Kubernetes derives it from requests and limits of CPU and memory.
+fn qos_class(pod: &Value) -> &'static str {
+    let mut any = false;
+    let mut guaranteed = true;
+    let containers = ["containers", "initContainers"]
+        .into_iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten());
+    for container in containers {
+        for resource in ["cpu", "memory"] {
+            let request = quantity(&container["resources"]["requests"][resource]);
+            let limit = quantity(&container["resources"]["limits"][resource]);
+            any |= request.is_some() || limit.is_some();
+            guaranteed &= match (&request, &limit) {
+                (None, Some(_)) => true,
+                (Some(request), Some(limit)) => request == limit,
+                (_, None) => false,
+            };
+        }
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// A quantity that is there and above zero.
+fn quantity(value: &Value) -> Option<Quantity> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let quantity: Quantity = text.parse().ok()?;
+    (quantity > Quantity::ZERO).then_some(quantity)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Updates of an object or of one of its subresources, and the assignment of a pod to a node.
+
+use api::{
+    defaulting,
+    resource::Resource,
+    validation::{self, FieldError},
+};
+use serde_json::{Value, json};
+
+use super::{
+    ApiError, Caller, Engine, Next, Target, WriteOptions, create, fields, invalid, is_namespace, now,
+    object::{child_mut, is_terminating, meta_str, metadata_mut},
+    scale,
+    strategy::{self, Part},
+};
+
+impl Engine {
+    /// Replaces an object, or one of its subresources (`status`, `scale`, `finalize`), and answers it as stored; a
+    /// scale answers a Scale. Without `metadata.resourceVersion` it replaces whatever version is there.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; nothing was written.
+    #[expect(clippy::too_many_arguments, reason = "each names one part of the request path")]
+    pub async fn update(
+        &self,
+        _caller: &Caller,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        subresource: Option<&str>,
+        wanted: Value,
+        options: &WriteOptions,
+    ) -> Result<Value, ApiError> {
+        if subresource == Some("scale") {
+            return self.update_scale(resource, namespace, name, &wanted, options).await;
+        }
+        let part = part(resource, subresource)?;
+        let wanted = acceptable(resource, namespace, name, wanted, options)?;
+        let outcome = self
+            .modify(resource, namespace, name, options.dry_run, |current| {
+                preconditions(resource, current, &wanted)?;
+                replace(resource, part, current, wanted.clone())
+            })
+            .await?;
+        Ok(outcome.into_object())
+    }
+
+    async fn update_scale(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        wanted: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, ApiError> {
+        scale::known(resource)?;
+        let outcome = self
+            .modify(resource, namespace, name, options.dry_run, |current| {
+                preconditions(resource, current, wanted)?;
+                let scaled = scale::apply(resource, current, wanted)?;
+                replace(resource, Part::Main, current, scaled)
+            })
+            .await?;
+        Ok(scale::of(&outcome.into_object()))
+    }
+
+    /// Assigns a pod to a node, unless it has one or is being deleted.
+    ///
+    /// # Errors
+    /// See [`ApiError`]; a pod that has a node is a `Conflict`.
+    pub async fn bind(
+        &self,
+        _caller: &Caller,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        node: &str,
+    ) -> Result<Value, ApiError> {
+        let pods = api::resource::by_path("", "v1", "pods").expect("the table has Pod");
+        let refuse = |detail: String| ApiError::Conflict {
+            target: Target {
+                resource: "pods/binding".to_owned(),
+                ..Target::new(pods, pod)
+            },
+            detail,
+        };
+        let outcome = self
+            .modify(pods, namespace, pod, false, |current| {
+                check_uid(pods, current, uid.unwrap_or_default())?;
+                if is_terminating(current) {
+                    return Err(refuse(format!(
+                        "pod {pod} is being deleted, cannot be assigned to a host"
+                    )));
+                }
+                if let Some(taken) = current["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
+                    return Err(refuse(format!("pod {pod} is already assigned to node {taken:?}")));
+                }
+                let mut bound = current.clone();
+                bound["spec"]["nodeName"] = json!(node);
+                set_scheduled(&mut bound);
+                Ok(Next::Put(bound))
+            })
+            .await?;
+        Ok(outcome.into_object())
+    }
+}
+
+/// The part that a subresource is about.
+pub(super) fn part(resource: &Resource, subresource: Option<&str>) -> Result<Part, ApiError> {
+    match subresource {
+        None => Ok(Part::Main),
+        Some("status") if resource.has_status() => Ok(Part::Status),
+        Some("finalize") if is_namespace(resource) => Ok(Part::Finalize),
+        Some(_) => Err(ApiError::NoSuchPath),
+    }
+}
+
+/// A body that can replace the object of this name.
+fn acceptable(
+    resource: &Resource,
+    namespace: &str,
+    name: &str,
+    mut wanted: Value,
+    options: &WriteOptions,
+) -> Result<Value, ApiError> {
+    fields::identify(resource, &mut wanted)?;
+    fields::check(resource, &mut wanted, options)?;
+    create::place(resource, namespace, &mut wanted)?;
+    let given = meta_str(&wanted, "name");
+    if given.is_empty() {
+        metadata_mut(&mut wanted).insert("name".to_owned(), json!(name));
+    } else if given != name {
+        return Err(ApiError::BadRequest(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(wanted)
+}
+
+/// The versions that the caller saw are the ones that are there.
+fn preconditions(resource: &Resource, current: &Value, wanted: &Value) -> Result<(), ApiError> {
+    check_uid(resource, current, meta_str(wanted, "uid"))?;
+    let seen = meta_str(wanted, "resourceVersion");
+    if !seen.is_empty() && seen != meta_str(current, "resourceVersion") {
+        return Err(ApiError::stale(Target::new(resource, meta_str(current, "name"))));
+    }
+    Ok(())
+}
+
+/// The object is still the one that the caller means; an empty uid means any.
+pub(super) fn check_uid(resource: &Resource, current: &Value, uid: &str) -> Result<(), ApiError> {
+    let there = meta_str(current, "uid");
+    if uid.is_empty() || uid == there {
+        return Ok(());
+    }
+    Err(ApiError::Conflict {
+        target: Target::new(resource, meta_str(current, "name")),
+        detail: format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {there}"),
+    })
+}
+
+/// What writing `part` of `wanted` over `current` comes to. `wanted` is a whole object of the kind.
+pub(super) fn replace(resource: &Resource, part: Part, current: &Value, wanted: Value) -> Result<Next, ApiError> {
+    let target = Target::new(resource, meta_str(current, "name"));
+    let mut new = strategy::prepare_update(resource, part, current, wanted);
+    defaulting::apply(resource, &mut new);
+    let late = strategy::finalizers_added_too_late(current, &new);
+    if !late.is_empty() {
+        let detail =
+            format!("no new finalizers can be added if the object is being deleted, found new finalizers {late:?}");
+        let cause = FieldError::forbidden("metadata.finalizers", detail);
+        return Err(invalid(target, vec![cause]));
+    }
+    if part != Part::Finalize && new != *current {
+        let causes = validation::validate_update(resource, &new, current);
+        if !causes.is_empty() {
+            return Err(invalid(target, causes));
+        }
+    }
+    if strategy::may_go(resource, &new) {
+        return Ok(Next::Remove(new));
+    }
+    Ok(Next::Put(new))
+}
+
+/// The condition that tells since when the pod has a node.
+fn set_scheduled(pod: &mut Value) {
+    let condition = json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": now() });
+    let status = child_mut(pod, "status");
+    let list = status.entry("conditions").or_insert_with(|| json!([]));
+    if let Some(list) = list.as_array_mut() {
+        list.retain(|condition| condition["type"] != "PodScheduled");
+        list.push(condition);
+    }
+}
