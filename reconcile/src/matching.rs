@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use api::k8s_openapi::{
-    api::core::v1::{Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration},
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+use api::{
+    k8s_openapi::{
+        api::core::v1::{Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Taint, Toleration},
+        apimachinery::pkg::apis::meta::v1::LabelSelector,
+    },
+    selector,
 };
 
 type Labels = BTreeMap<String, String>;
@@ -22,21 +25,12 @@ pub(crate) fn has_all(labels: Option<&Labels>, wanted: &Labels) -> bool {
 /// True if the labels satisfy the selector. An empty selector selects everything; an operator that does not exist
 /// selects nothing.
 pub(crate) fn selects(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
-    selector
-        .match_labels
-        .as_ref()
-        .is_none_or(|pairs| has_all(labels, pairs))
-        && selector.match_expressions.iter().flatten().all(|requirement| {
-            let value = labels.and_then(|labels| labels.get(&requirement.key));
-            let listed = |value: &String| requirement.values.iter().flatten().any(|listed| listed == value);
-            match requirement.operator.as_str() {
-                "In" => value.is_some_and(listed),
-                "NotIn" => !value.is_some_and(listed),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    let has_expressions = selector.match_expressions.as_ref().is_some_and(|list| !list.is_empty());
+    selector.match_labels.as_ref().is_none_or(|pairs| has_all(labels, pairs))
+        // Controllers' selectors rarely have expressions; parsing waits for those that do.
+        && (!has_expressions
+            || selector::LabelSelector::from_object(selector)
+                .is_ok_and(|parsed| parsed.matches(labels.unwrap_or(&Labels::new()))))
 }
 
 /// True for a selector that names nothing and would therefore select everything.

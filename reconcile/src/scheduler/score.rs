@@ -12,9 +12,6 @@ const WEIGHT_SPREAD: i64 = 2;
 const WEIGHT_FREE: i64 = 1;
 const WEIGHT_BALANCE: i64 = 1;
 
-/// What a pod that asks for nothing is taken to use, so that such pods spread too.
-const ASSUMED: [(&str, i64); 2] = [("cpu", 100), ("memory", 200 * 1024 * 1024)];
-
 /// A score for each node, in the same order. `nodes` come with how many pods of the same group they hold.
 pub(super) fn scores(wanted: &Wanted<'_>, nodes: &[(&Candidate<'_>, usize)]) -> Vec<i64> {
     let by =
@@ -84,21 +81,14 @@ fn attraction(wanted: &Wanted<'_>, node: &Candidate<'_>) -> i64 {
 /// Used parts of cpu and memory in thousandths, with this pod on the node.
 fn used_shares(wanted: &Wanted<'_>, node: &Candidate<'_>) -> Vec<i64> {
     let amount = |amounts: &Amounts, resource: &str| amounts.get(resource).copied().unwrap_or(0);
-    ASSUMED
-        .iter()
-        .filter_map(|(resource, assumed)| {
+    wanted
+        .footprint
+        .weights()
+        .filter_map(|(resource, weight)| {
             let offered = amount(&node.allocatable, resource);
-            if offered == 0 {
-                return None;
-            }
-            let asked = match amount(&wanted.footprint.requests, resource) {
-                0 => *assumed,
-                asked => asked,
-            };
-            // Pods there that asked for nothing are not in the sum; they count by number.
-            let silent = assumed * i64::from(u32::try_from(node.used.pods).unwrap_or(0)) / 10;
-            let used = amount(&node.used.requests, resource) + asked + silent;
-            Some((i128::from(used) * 1000 / i128::from(offered)).clamp(0, 1000) as i64)
+            let used = i128::from(amount(&node.used.weights, resource)) + i128::from(weight);
+            let share = (used * 1000).checked_div(i128::from(offered))?;
+            Some(i64::try_from(share.clamp(0, 1000)).unwrap_or(1000))
         })
         .collect()
 }

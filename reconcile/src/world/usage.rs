@@ -47,11 +47,27 @@ pub struct Footprint {
     pub host_ports: Vec<HostPort>,
 }
 
+/// What a pod that asks for nothing is taken to use when nodes are compared, so that such pods spread too: a tenth of a
+/// core and 200 MiB, as in Kubernetes.
+const ASSUMED: [(&str, i64); 2] = [("cpu", 100), ("memory", 200 * 1024 * 1024)];
+
+impl Footprint {
+    /// The requests for cpu and memory, or what is assumed in their place.
+    pub fn weights(&self) -> impl Iterator<Item = (&'static str, i64)> {
+        ASSUMED.iter().map(|(resource, assumed)| {
+            let asked = self.requests.get(*resource).copied().unwrap_or(0);
+            (*resource, if asked == 0 { *assumed } else { asked })
+        })
+    }
+}
+
 /// What the pods of one node take together. Finished pods take nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Sum of requests.
     pub requests: Amounts,
+    /// Sum of [`Footprint::weights`].
+    pub weights: Amounts,
     /// Number of pods.
     pub pods: i64,
     /// Taken ports, with how many pods take each (more than one only if somebody bound pods by hand).
@@ -65,6 +81,9 @@ impl Usage {
         for (resource, amount) in &footprint.requests {
             *self.requests.entry(resource.clone()).or_default() += amount;
         }
+        for (resource, weight) in footprint.weights() {
+            *self.weights.entry(resource.to_owned()).or_default() += weight;
+        }
         for port in &footprint.host_ports {
             *self.host_ports.entry(port.clone()).or_default() += 1;
         }
@@ -76,6 +95,11 @@ impl Usage {
         for (resource, amount) in &footprint.requests {
             if let Some(sum) = self.requests.get_mut(resource) {
                 *sum -= amount;
+            }
+        }
+        for (resource, weight) in footprint.weights() {
+            if let Some(sum) = self.weights.get_mut(resource) {
+                *sum -= weight;
             }
         }
         for port in &footprint.host_ports {

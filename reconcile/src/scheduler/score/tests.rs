@@ -6,7 +6,7 @@ use serde_json::{Value, from_value, json};
 use super::scores;
 use crate::{
     scheduler::filter::{Candidate, Wanted},
-    world::usage::Usage,
+    world::usage::{Footprint, Usage},
 };
 
 fn node(name: &str, taints: Value) -> Node {
@@ -19,11 +19,30 @@ fn node(name: &str, taints: Value) -> Node {
 }
 
 fn used(cpu: i64) -> Usage {
-    Usage {
+    let mut usage = Usage::default();
+    usage.add(&Footprint {
         requests: [("cpu".to_owned(), cpu), ("memory".to_owned(), cpu * 2 * 1024 * 1024)].into(),
-        pods: 1,
-        ..Usage::default()
-    }
+        ..Footprint::default()
+    });
+    usage
+}
+
+#[test]
+fn pods_that_ask_for_nothing_count_too() {
+    let (one, two) = (node("one", json!([])), node("two", json!([])));
+    let pod: Pod = from_value(json!({"spec": {"containers": [{"name": "c"}]}})).unwrap();
+    let wanted = Wanted::of(&pod, pod.spec.as_ref().unwrap());
+    let mut silent = Usage::default();
+    silent.add(&Footprint::default());
+    silent.add(&Footprint::default());
+    let found = scores(
+        &wanted,
+        &[
+            (&Candidate::new(&one, None), 0),
+            (&Candidate::new(&two, Some(&silent)), 0),
+        ],
+    );
+    assert!(found[0] > found[1], "{found:?}");
 }
 
 #[test]
