@@ -81,7 +81,7 @@ pub fn open<T: Tables>(tables: &T, packet: &mut Packet, opening: &Opening) -> Re
         via: opening.via,
         service: opening.service,
         backend: opening.backend,
-        seen: Shared::new(0),
+        seen: Shared::new(now),
         state: Shared::new(0),
     };
     let size = (opening.ports.last - opening.ports.first) as u32 + 1;

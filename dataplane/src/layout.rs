@@ -281,7 +281,7 @@ pub struct Flow {
     pub service: u32,
     /// Id of the backend, 0: none.
     pub backend: u32,
-    /// Second (since boot) of the last packet in this direction. 0: none yet.
+    /// Second (since boot) of the last packet in this direction, or of its opening.
     pub seen: Shared,
     /// [`STATE_ANSWERED`] and following.
     pub state: Shared,

@@ -1,0 +1,152 @@
+//! The directory of pins: a bpffs of ours or another's, a directory per layout version, maps and links in it.
+//!
+//! ```text
+//!   <bpffs>/v1/maps/FRONTENDS …      <bpffs>/v1/links/socket-connect4, uplink-in, pod-<uid>-out …
+//! ```
+//! All of mode 0700. Links live as long as their pin: a new agent puts its programs into them, in place.
+//! Never here: which programs and maps there are.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::PermissionsExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use dataplane::layout::LAYOUT_VERSION;
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sys::statfs::statfs,
+};
+
+use super::sys::{self, LinkTarget};
+
+/// `BPF_FS_MAGIC`.
+const BPF_FS: i64 = 0xcafe_4a11;
+/// A directory in a bpffs that was mounted here; names of pins have no dots.
+const MOUNTED: &str = "mounted-by-skep";
+const MAPS: &str = "maps";
+const LINKS: &str = "links";
+
+/// The directories of this version, existing.
+#[derive(Debug)]
+pub(super) struct Pins {
+    version: PathBuf,
+}
+
+impl Pins {
+    /// Makes what is missing: a mount of bpffs, and the directories.
+    pub(super) fn prepare(bpffs: &Path) -> io::Result<Self> {
+        fs::create_dir_all(bpffs)?;
+        if !is_bpffs(bpffs)? {
+            mount(Some("bpf"), bpffs, Some("bpf"), MsFlags::empty(), Some("mode=0700"))?;
+            fs::create_dir(bpffs.join(MOUNTED))?;
+        }
+        let version = bpffs.join(format!("v{LAYOUT_VERSION}"));
+        for directory in [version.clone(), version.join(MAPS), version.join(LINKS)] {
+            match fs::create_dir(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?,
+            }
+        }
+        Ok(Self { version })
+    }
+
+    /// Where maps are pinned, each under its name.
+    pub(super) fn maps(&self) -> PathBuf {
+        self.version.join(MAPS)
+    }
+
+    fn link(&self, name: &str) -> PathBuf {
+        self.version.join(LINKS).join(name)
+    }
+
+    /// Names of all pinned links.
+    pub(super) fn links(&self) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(self.version.join(LINKS))?;
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    /// Puts a program into a pinned link. False: the link's device or cgroup is gone, and now its pin too.
+    pub(super) fn replace(&self, name: &str, program: BorrowedFd<'_>) -> io::Result<bool> {
+        let link = sys::open_pin(&self.link(name))?;
+        match sys::link_update(link.as_fd(), program) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {
+                fs::remove_file(self.link(name))?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The link `name` runs `program` on `target`: in place if it is there, else newly made by `create`.
+    pub(super) fn ensure(
+        &self,
+        name: &str,
+        program: BorrowedFd<'_>,
+        target: LinkTarget,
+        create: impl FnOnce() -> io::Result<std::os::fd::OwnedFd>,
+    ) -> io::Result<()> {
+        let path = self.link(name);
+        match sys::open_pin(&path) {
+            Ok(held) => {
+                if sys::link_target(held.as_fd())? == target && self.replace(name, program)? {
+                    return Ok(());
+                }
+                self.unpin(name)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let link = create()?;
+        sys::pin(link.as_fd(), &path)
+    }
+
+    /// Takes a link's pin away, and with it the link. One that is not there is no error.
+    pub(super) fn unpin(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.link(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Takes all pins of all versions away, and the mount if it is ours.
+pub(super) fn remove(bpffs: &Path) -> io::Result<()> {
+    if !bpffs.exists() || !is_bpffs(bpffs)? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(bpffs)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_version = name.strip_prefix('v').is_some_and(|rest| rest.parse::<u32>().is_ok());
+        if !is_version {
+            continue;
+        }
+        // Links first: programs stop before their maps go.
+        for directory in [LINKS, MAPS] {
+            let directory = entry.path().join(directory);
+            if !directory.exists() {
+                continue;
+            }
+            for pin in fs::read_dir(&directory)? {
+                fs::remove_file(pin?.path())?;
+            }
+            fs::remove_dir(&directory)?;
+        }
+        fs::remove_dir(entry.path())?;
+    }
+    if bpffs.join(MOUNTED).exists() {
+        umount2(bpffs, MntFlags::MNT_DETACH)?;
+    }
+    Ok(())
+}
+
+fn is_bpffs(path: &Path) -> io::Result<bool> {
+    Ok(i64::from(statfs(path)?.filesystem_type().0) == BPF_FS)
+}
