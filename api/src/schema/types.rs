@@ -1,0 +1,261 @@
+//! The compact form of the definitions: fields without their descriptions, in one table that is read once.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+
+use super::definitions_json;
+
+/// Place of a struct type in [`Types`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeId(u16);
+
+/// Every struct type, sorted by name.
+#[derive(Debug)]
+pub(crate) struct Types {
+    structs: Vec<StructType>,
+    /// (`group/version/kind`, type), sorted.
+    kinds: Vec<(Box<str>, TypeId)>,
+}
+
+#[derive(Debug)]
+struct StructType {
+    name: Box<str>,
+    fields: Box<[Field]>,
+}
+
+/// One field of a struct type.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The name in JSON.
+    pub(crate) name: Box<str>,
+    /// Where the field is in protobuf, if it is.
+    pub(crate) tag: Option<Tag>,
+    /// What it holds.
+    pub(crate) shape: Shape,
+    /// Whether it is written even when empty.
+    pub(crate) required: bool,
+    /// Whether a strategic merge patch merges a list rather than replaces it.
+    pub(crate) merges: bool,
+    /// By which field of its items such a list is merged; absent for lists of scalars.
+    pub(crate) merge_key: Option<Box<str>>,
+}
+
+/// Position of a field in protobuf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// In the message itself.
+    Direct(u32),
+    /// In a message that JSON spreads over the outer one.
+    Inline {
+        /// Tag of that message.
+        outer: u32,
+        /// Tag within it.
+        inner: u32,
+    },
+}
+
+/// What a field holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Shape {
+    /// Text.
+    String,
+    /// Bytes, base64 in JSON.
+    Bytes,
+    /// A whole number of 32 bits.
+    Int32,
+    /// A whole number of 64 bits.
+    Int64,
+    /// A floating-point number.
+    Double,
+    /// True or false.
+    Bool,
+    /// `100m`
+    Quantity,
+    /// A number or text, as ports are.
+    IntOrString,
+    /// A point in time, by the second.
+    Time,
+    /// A point in time, by the microsecond.
+    MicroTime,
+    /// Any JSON.
+    Any,
+    /// A struct.
+    Struct(TypeId),
+    /// A list.
+    List(Box<Shape>),
+    /// A map from text.
+    Map(Box<Shape>),
+}
+
+/// The table; the first call reads the definitions (about 20 ms), and the table then stays (under 1 MB).
+pub(crate) fn types() -> &'static Types {
+    static TYPES: LazyLock<Types> = LazyLock::new(|| Types::from_json(&definitions_json()));
+    &TYPES
+}
+
+impl Types {
+    /// The type with this name.
+    pub(crate) fn get(&self, name: &str) -> Option<TypeId> {
+        let index = self.structs.binary_search_by(|entry| (*entry.name).cmp(name)).ok()?;
+        u16::try_from(index).ok().map(TypeId)
+    }
+
+    /// The type of a kind.
+    pub(crate) fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<TypeId> {
+        let key = format!("{group}/{version}/{kind}");
+        let index = self.kinds.binary_search_by(|(entry, _)| (**entry).cmp(&key)).ok()?;
+        Some(self.kinds[index].1)
+    }
+
+    /// The type's fields, sorted by name.
+    pub(crate) fn fields(&self, id: TypeId) -> &[Field] {
+        &self.structs[usize::from(id.0)].fields
+    }
+
+    /// The type's field with this name.
+    pub(crate) fn field(&self, id: TypeId, name: &str) -> Option<&Field> {
+        let fields = self.fields(id);
+        let index = fields.binary_search_by(|field| (*field.name).cmp(name)).ok()?;
+        Some(&fields[index])
+    }
+
+    /// The last part of the type's name, for example `PodSpec`.
+    pub(crate) fn short_name(&self, id: TypeId) -> &str {
+        let name = &self.structs[usize::from(id.0)].name;
+        name.rsplit('.').next().unwrap_or(name)
+    }
+
+    /// The version in the type's name, for example `v1`.
+    pub(crate) fn version(&self, id: TypeId) -> &str {
+        self.structs[usize::from(id.0)].name.rsplit('.').nth(1).unwrap_or("v1")
+    }
+
+    fn from_json(text: &[u8]) -> Types {
+        let definitions: BTreeMap<String, RawDefinition> =
+            serde_json::from_slice(text).expect("the embedded definitions are what xtask wrote");
+        let ids: BTreeMap<&str, TypeId> = definitions
+            .iter()
+            .filter(|(_, definition)| definition.properties.is_some())
+            .zip(0..)
+            .map(|((name, _), index)| (name.as_str(), TypeId(index)))
+            .collect();
+        let mut kinds = Vec::new();
+        for (name, definition) in &definitions {
+            let Some(id) = ids.get(name.as_str()) else { continue };
+            for kind in &definition.kinds {
+                let key = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
+                kinds.push((key.into_boxed_str(), *id));
+            }
+        }
+        kinds.sort_by(|a, b| a.0.cmp(&b.0));
+        let structs = definitions
+            .iter()
+            .filter_map(|(name, definition)| {
+                Some(StructType {
+                    name: name.as_str().into(),
+                    fields: fields(definition, definition.properties.as_ref()?, &ids),
+                })
+            })
+            .collect();
+        Types { structs, kinds }
+    }
+}
+
+fn fields(
+    definition: &RawDefinition,
+    properties: &BTreeMap<String, RawProperty>,
+    ids: &BTreeMap<&str, TypeId>,
+) -> Box<[Field]> {
+    let inline_tag = |name: &str| {
+        definition.inline.iter().find_map(|inline| {
+            let (inner, _) = inline.fields.iter().find(|(_, field)| *field == name)?;
+            Some(Tag::Inline {
+                outer: inline.tag,
+                inner: inner.parse().ok()?,
+            })
+        })
+    };
+    properties
+        .iter()
+        .map(|(name, property)| Field {
+            name: name.as_str().into(),
+            tag: property.tag.map(Tag::Direct).or_else(|| inline_tag(name)),
+            shape: shape(property, ids),
+            required: definition.required.iter().any(|required| required == name),
+            merges: property
+                .patch_strategy
+                .as_deref()
+                .is_some_and(|strategy| strategy.split(',').any(|part| part == "merge")),
+            merge_key: property.merge_key.as_deref().map(Box::from),
+        })
+        .collect()
+}
+
+fn shape(property: &RawProperty, ids: &BTreeMap<&str, TypeId>) -> Shape {
+    if let Some(reference) = &property.reference {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        return match name {
+            "io.k8s.apimachinery.pkg.api.resource.Quantity" => Shape::Quantity,
+            "io.k8s.apimachinery.pkg.util.intstr.IntOrString" => Shape::IntOrString,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.Time" => Shape::Time,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime" => Shape::MicroTime,
+            _ => ids.get(name).map_or(Shape::Any, |id| Shape::Struct(*id)),
+        };
+    }
+    let inner =
+        |inner: &Option<Box<RawProperty>>| Box::new(inner.as_ref().map_or(Shape::Any, |property| shape(property, ids)));
+    match (property.kind.as_deref(), property.format.as_deref()) {
+        (Some("string"), Some("byte")) => Shape::Bytes,
+        (Some("string"), _) => Shape::String,
+        (Some("integer"), Some("int32")) => Shape::Int32,
+        (Some("integer"), _) => Shape::Int64,
+        (Some("number"), _) => Shape::Double,
+        (Some("boolean"), _) => Shape::Bool,
+        (Some("array"), _) => Shape::List(inner(&property.items)),
+        (Some("object"), _) => Shape::Map(inner(&property.additional)),
+        _ => Shape::Any,
+    }
+}
+
+#[derive(Deserialize)]
+struct RawDefinition {
+    properties: Option<BTreeMap<String, RawProperty>>,
+    #[serde(default)]
+    required: Vec<String>,
+    #[serde(default, rename = "x-skep-inline")]
+    inline: Vec<RawInline>,
+    #[serde(default, rename = "x-kubernetes-group-version-kind")]
+    kinds: Vec<RawKind>,
+}
+
+#[derive(Deserialize)]
+struct RawInline {
+    tag: u32,
+    fields: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct RawKind {
+    group: String,
+    version: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct RawProperty {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    format: Option<String>,
+    #[serde(rename = "$ref")]
+    reference: Option<String>,
+    items: Option<Box<RawProperty>>,
+    #[serde(rename = "additionalProperties")]
+    additional: Option<Box<RawProperty>>,
+    #[serde(rename = "x-skep-tag")]
+    tag: Option<u32>,
+    #[serde(rename = "x-kubernetes-patch-strategy")]
+    patch_strategy: Option<String>,
+    #[serde(rename = "x-kubernetes-patch-merge-key")]
+    merge_key: Option<String>,
+}
