@@ -254,7 +254,7 @@ impl Engine {
             Err(error) => match (self.inner.allocator.refused(claim, &error), error) {
                 (ClaimConflict::Taken(cause), _) => Err(invalid(target, vec![*cause])),
                 (ClaimConflict::PickAgain, _) | (ClaimConflict::Elsewhere, CommitError::Conflict { .. }) => Ok(None),
-                (ClaimConflict::Elsewhere, error) => Err(ApiError::Commit(error)),
+                (ClaimConflict::Elsewhere, error) => Err(ApiError::Commit(Box::new(error))),
             },
         }
     }

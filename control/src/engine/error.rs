@@ -12,11 +12,11 @@ use crate::store::{CommitError, ReadError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// API group; empty for the core group.
-    pub group: String,
+    pub group: &'static str,
     /// Plural resource name.
-    pub resource: String,
+    pub resource: &'static str,
     /// `kind:` of its objects.
-    pub kind: String,
+    pub kind: &'static str,
     /// Empty if no name is known.
     pub name: String,
 }
@@ -26,9 +26,9 @@ impl Target {
     #[must_use]
     pub fn new(resource: &Resource, name: &str) -> Target {
         Target {
-            group: resource.group.to_owned(),
-            resource: resource.plural.to_owned(),
-            kind: resource.kind.to_owned(),
+            group: resource.group,
+            resource: resource.plural,
+            kind: resource.kind,
             name: name.to_owned(),
         }
     }
@@ -43,7 +43,7 @@ impl Target {
 
     /// `deployments.apps "web"`, or `deployments.apps` without a name.
     fn quoted(&self) -> String {
-        let resource = self.qualified(&self.resource);
+        let resource = self.qualified(self.resource);
         if self.name.is_empty() {
             resource
         } else {
@@ -53,7 +53,7 @@ impl Target {
 
     /// `Deployment.apps "web"`
     fn quoted_kind(&self) -> String {
-        format!("{} {:?}", self.qualified(&self.kind), self.name)
+        format!("{} {:?}", self.qualified(self.kind), self.name)
     }
 
     fn details(&self) -> Value {
@@ -195,7 +195,7 @@ pub enum ApiError {
     Read(#[source] ReadError),
     /// The store cannot be written; nothing was written.
     #[error("Internal error occurred: write the store: {}", chain(.0))]
-    Commit(#[source] CommitError),
+    Commit(#[source] Box<CommitError>),
     /// Other writers were faster, every time.
     #[error("Operation cannot be fulfilled on {}: too many concurrent changes, please try again", .0.quoted())]
     Contention(Target),

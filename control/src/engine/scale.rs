@@ -45,8 +45,8 @@ pub(super) fn apply(resource: &Resource, object: &Value, scale: &Value) -> Resul
     };
     if replicas < 0 || i32::try_from(replicas).is_err() {
         let target = Target {
-            group: "autoscaling".to_owned(),
-            kind: "Scale".to_owned(),
+            group: "autoscaling",
+            kind: "Scale",
             ..Target::new(resource, meta_str(object, "name"))
         };
         let detail = "must be greater than or equal to 0";

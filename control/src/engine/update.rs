@@ -79,7 +79,7 @@ impl Engine {
         let pods = api::resource::by_path("", "v1", "pods").expect("the table has Pod");
         let refuse = |detail: String| ApiError::Conflict {
             target: Target {
-                resource: "pods/binding".to_owned(),
+                resource: "pods/binding",
                 ..Target::new(pods, pod)
             },
             detail,
