@@ -6,6 +6,7 @@
 mod admission;
 pub mod auth;
 pub mod config;
+pub mod driver;
 pub mod engine;
 pub mod pki;
 pub mod store;
