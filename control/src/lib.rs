@@ -10,5 +10,6 @@ pub mod driver;
 pub mod engine;
 pub mod pki;
 pub mod store;
+pub mod stream;
 
 pub use config::ServerConfig;
