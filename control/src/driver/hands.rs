@@ -99,7 +99,9 @@ fn refusal(error: ApiError) -> StepError {
         ApiError::NotFound(_) | ApiError::AlreadyExists(_) | ApiError::Conflict { .. } | ApiError::Contention(_) => {
             StepError::Stale(error.to_string())
         }
-        ApiError::Commit(CommitError::Conflict { .. }) => StepError::Stale(error.to_string()),
+        ApiError::Commit(ref cause) if matches!(**cause, CommitError::Conflict { .. }) => {
+            StepError::Stale(error.to_string())
+        }
         _ => StepError::Failed(error.to_string()),
     }
 }
