@@ -18,6 +18,7 @@ pub mod node_health;
 mod node_ranges;
 pub mod plan;
 pub mod planners;
+pub mod pod;
 mod replicaset;
 mod scheduler;
 #[cfg(test)]
