@@ -9,7 +9,10 @@ pub mod config;
 pub mod driver;
 pub mod engine;
 pub mod pki;
+mod rest;
+mod server;
 pub mod store;
 pub mod stream;
 
 pub use config::ServerConfig;
+pub use server::{BootstrapError, ServerError, TlsError, run};

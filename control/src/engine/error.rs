@@ -199,6 +199,9 @@ pub enum ApiError {
     /// Other writers were faster, every time.
     #[error("Operation cannot be fulfilled on {}: too many concurrent changes, please try again", .0.quoted())]
     Contention(Target),
+    /// The handler of the request panicked; the log has the message.
+    #[error("Internal error occurred: the request hit a bug in the server")]
+    Panicked,
     /// What the store holds is not an object. Cannot happen unless the file was changed by something else.
     #[error("Internal error occurred: the stored object {key} is not JSON")]
     Corrupt {
@@ -256,7 +259,7 @@ impl ApiError {
                 504 => "Timeout",
                 _ => "InternalError",
             },
-            ApiError::Read(_) | ApiError::Commit(_) | ApiError::Corrupt { .. } => "InternalError",
+            ApiError::Read(_) | ApiError::Commit(_) | ApiError::Panicked | ApiError::Corrupt { .. } => "InternalError",
         }
     }
 

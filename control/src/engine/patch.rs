@@ -13,7 +13,7 @@ use super::{
     object::{child_mut, meta_str},
     scale,
     strategy::Part,
-    update::{check_uid, part, replace},
+    update::{check_uid, check_version, part, replace},
 };
 
 /// A change relative to the object as it is.
@@ -57,7 +57,7 @@ impl Engine {
                 let wanted = if scaled {
                     let mut wanted = scale::of(current);
                     apply(resource, name, &patch, &mut wanted)?;
-                    fixed(resource, name, current, &wanted)?;
+                    fixed(resource, current, &wanted)?;
                     scale::apply(resource, current, &wanted)?
                 } else {
                     patched(resource, name, &patch, current, options)?
@@ -79,7 +79,7 @@ fn patched(
 ) -> Result<Value, ApiError> {
     let mut wanted = current.clone();
     apply(resource, name, patch, &mut wanted)?;
-    fixed(resource, name, current, &wanted)?;
+    fixed(resource, current, &wanted)?;
     // A round that is decided again must not repeat what the client is told.
     drop(options.warnings.take());
     fields::identify(resource, &mut wanted)?;
@@ -109,8 +109,7 @@ fn apply(resource: &Resource, name: &str, patch: &Patch, object: &mut Value) -> 
 }
 
 /// A patch cannot change which object it is about; a version it names is a precondition.
-fn fixed(resource: &Resource, name: &str, current: &Value, wanted: &Value) -> Result<(), ApiError> {
-    let target = || Target::new(resource, name);
+fn fixed(resource: &Resource, current: &Value, wanted: &Value) -> Result<(), ApiError> {
     check_uid(resource, current, meta_str(wanted, "uid"))?;
     for field in ["name", "namespace"] {
         let (there, given) = (meta_str(current, field), meta_str(wanted, field));
@@ -120,9 +119,5 @@ fn fixed(resource: &Resource, name: &str, current: &Value, wanted: &Value) -> Re
             )));
         }
     }
-    let seen = meta_str(wanted, "resourceVersion");
-    if !seen.is_empty() && seen != meta_str(current, "resourceVersion") {
-        return Err(ApiError::stale(target()));
-    }
-    Ok(())
+    check_version(resource, current, meta_str(wanted, "resourceVersion"))
 }

@@ -140,11 +140,15 @@ fn acceptable(
 /// The versions that the caller saw are the ones that are there.
 fn preconditions(resource: &Resource, current: &Value, wanted: &Value) -> Result<(), ApiError> {
     check_uid(resource, current, meta_str(wanted, "uid"))?;
-    let seen = meta_str(wanted, "resourceVersion");
-    if !seen.is_empty() && seen != meta_str(current, "resourceVersion") {
-        return Err(ApiError::stale(Target::new(resource, meta_str(current, "name"))));
+    check_version(resource, current, meta_str(wanted, "resourceVersion"))
+}
+
+/// The object is still the version that the caller saw; empty or 0 means any.
+pub(super) fn check_version(resource: &Resource, current: &Value, seen: &str) -> Result<(), ApiError> {
+    if seen.is_empty() || seen == "0" || seen == meta_str(current, "resourceVersion") {
+        return Ok(());
     }
-    Ok(())
+    Err(ApiError::stale(Target::new(resource, meta_str(current, "name"))))
 }
 
 /// The object is still the one that the caller means; an empty uid means any.

@@ -1,0 +1,147 @@
+//! Request bodies: bounded, and decoded from JSON, YAML or protobuf.
+
+use api::{protobuf, resource::Resource, schema};
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::{
+    Context,
+    negotiate::{BodyType, body_type},
+    query::propagation,
+};
+use crate::engine::{ApiError, DeleteOptions, FieldValidation, Patch, WriteOptions};
+
+/// As in Kubernetes: a few times the biggest object that the store should hold.
+const BODY_BYTES_MAX: usize = 3 << 20;
+const OBJECT_TYPES: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
+const PATCH_TYPES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
+
+/// Reads the whole body.
+pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(ApiError::TooLarge { limit: BODY_BYTES_MAX })
+        }
+        Err(error) => Err(ApiError::BadRequest(format!("the body could not be read: {error}"))),
+    }
+}
+
+/// The object in a body, for creation or replacement of `resource`.
+pub(super) async fn object(
+    context: &Context,
+    resource: &Resource,
+    body: Body,
+    options: &WriteOptions,
+) -> Result<Value, ApiError> {
+    let bytes = read(body).await?;
+    let (object, duplicates) = decode(context, &bytes, resource.kind)?;
+    if !duplicates.is_empty() {
+        match options.field_validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => duplicates
+                .into_iter()
+                .for_each(|duplicate| options.warnings.push(duplicate)),
+            FieldValidation::Strict => return Err(crate::engine::strict_error(resource, &duplicates)),
+        }
+    }
+    Ok(object)
+}
+
+/// Any object; fields that stand twice are named.
+fn decode(context: &Context, bytes: &[u8], kind: &str) -> Result<(Value, Vec<String>), ApiError> {
+    let malformed = |error: &dyn std::fmt::Display| {
+        ApiError::BadRequest(format!(
+            "the object provided is unrecognized (expected a {kind}): {error}"
+        ))
+    };
+    match body_type(&context.headers) {
+        BodyType::Json => {
+            let parsed = schema::parse_strict(bytes).map_err(|error| malformed(&error))?;
+            Ok((parsed.value, parsed.duplicates))
+        }
+        BodyType::Yaml => {
+            let text = std::str::from_utf8(bytes).map_err(|error| malformed(&error))?;
+            let value = serde_yaml_ng::from_str(text).map_err(|error| malformed(&error))?;
+            Ok((value, Vec::new()))
+        }
+        BodyType::Protobuf => {
+            let (_, value) = protobuf::decode(bytes).map_err(|error| malformed(&error))?;
+            Ok((value, Vec::new()))
+        }
+        BodyType::JsonPatch | BodyType::MergePatch | BodyType::StrategicMergePatch | BodyType::Unknown => {
+            Err(ApiError::UnsupportedMediaType { accepted: OBJECT_TYPES })
+        }
+    }
+}
+
+/// The patch in a body.
+pub(super) async fn patch(context: &Context, body: Body) -> Result<Patch, ApiError> {
+    let kind = body_type(&context.headers);
+    let bytes = read(body).await?;
+    let parse = |bytes: &[u8]| {
+        serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("the patch is not JSON: {error}")))
+    };
+    match kind {
+        BodyType::JsonPatch => Ok(Patch::Json(bytes.to_vec())),
+        BodyType::MergePatch => Ok(Patch::Merge(parse(&bytes)?)),
+        BodyType::StrategicMergePatch => Ok(Patch::Strategic(parse(&bytes)?)),
+        BodyType::Json | BodyType::Yaml | BodyType::Protobuf | BodyType::Unknown => {
+            Err(ApiError::UnsupportedMediaType { accepted: PATCH_TYPES })
+        }
+    }
+}
+
+/// The options of a deletion: what the query says, and what the body says instead.
+pub(super) async fn delete_options(context: &Context, body: Body) -> Result<DeleteOptions, ApiError> {
+    let options = context.query.delete_options()?;
+    let bytes = read(body).await?;
+    if bytes.is_empty() {
+        return Ok(options);
+    }
+    let (value, _) = decode(context, &bytes, "DeleteOptions")?;
+    merge_delete_options(options, &value)
+}
+
+/// Options with what a `DeleteOptions` object says.
+pub(super) fn merge_delete_options(mut options: DeleteOptions, value: &Value) -> Result<DeleteOptions, ApiError> {
+    if let Some(grace) = value["gracePeriodSeconds"].as_i64() {
+        options.grace_period_s = Some(grace);
+    }
+    if let Some(text) = value["propagationPolicy"].as_str() {
+        options.propagation = propagation(text)?;
+    } else if let Some(orphan) = value["orphanDependents"].as_bool() {
+        options.propagation = propagation(if orphan { "Orphan" } else { "Background" })?;
+    }
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    options.uid = text(&value["preconditions"]["uid"]).or(options.uid);
+    options.resource_version = text(&value["preconditions"]["resourceVersion"]).or(options.resource_version);
+    for dry_run in value["dryRun"].as_array().into_iter().flatten() {
+        if dry_run != "All" {
+            return Err(ApiError::BadRequest(format!(
+                "invalid value for dryRun: Unsupported value: {dry_run}: supported values: \"All\""
+            )));
+        }
+        options.dry_run = true;
+    }
+    Ok(options)
+}
+
+/// The object in the body of a subresource's request; null if there is no body.
+pub(super) async fn any(context: &Context, body: Body, kind: &str) -> Result<Value, ApiError> {
+    let bytes = read(body).await?;
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    Ok(decode(context, &bytes, kind)?.0)
+}

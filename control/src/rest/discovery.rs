@@ -1,0 +1,85 @@
+//! Discovery: which groups, versions and resources there are, in the plain and in the aggregated form, with ETags.
+//!
+//! Source: Kubernetes API Concepts, "Discovery API".
+
+use api::discovery;
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{negotiate::wants_aggregated_discovery, status};
+use crate::{engine::ApiError, pki::hex};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// `/`
+pub(super) fn root() -> Response<Body> {
+    let paths = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
+    status::json(StatusCode::OK, &json!({ "paths": paths }))
+}
+
+/// `/api`
+pub(super) fn core_versions(headers: &HeaderMap) -> Response<Body> {
+    if wants_aggregated_discovery(headers) {
+        return cached(headers, AGGREGATED, &discovery::aggregated_core());
+    }
+    cached(headers, "application/json", &discovery::core_versions(""))
+}
+
+/// `/apis`
+pub(super) fn groups(headers: &HeaderMap) -> Response<Body> {
+    if wants_aggregated_discovery(headers) {
+        return cached(headers, AGGREGATED, &discovery::aggregated_groups());
+    }
+    cached(headers, "application/json", &discovery::group_list())
+}
+
+/// `/apis/GROUP`
+pub(super) fn group(headers: &HeaderMap, group: &str) -> Result<Response<Body>, ApiError> {
+    let value = discovery::group(group).ok_or(ApiError::NoSuchPath)?;
+    Ok(cached(headers, "application/json", &value))
+}
+
+/// `/api/v1`, `/apis/GROUP/VERSION`
+pub(super) fn resources(headers: &HeaderMap, group: &str, version: &str) -> Result<Response<Body>, ApiError> {
+    let value = discovery::resource_list(group, version).ok_or(ApiError::NoSuchPath)?;
+    Ok(cached(headers, "application/json", &value))
+}
+
+/// A document that clients keep until it changes.
+pub(super) fn cached(headers: &HeaderMap, content_type: &'static str, value: &Value) -> Response<Body> {
+    let bytes = serde_json::to_vec(value).expect("a JSON value with string keys encodes into memory");
+    let tag = format!("\"{}\"", hex(&Sha256::digest(&bytes)).to_ascii_uppercase());
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*");
+    let mut response = if known {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        status::bytes_answer(StatusCode::OK, content_type, bytes)
+    };
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ETAG,
+        HeaderValue::try_from(tag).expect("hexadecimal in quotes is a header value"),
+    );
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    response
+}

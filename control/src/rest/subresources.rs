@@ -1,0 +1,152 @@
+//! Requests about parts of objects: status, scale, finalize, binding, eviction, log.
+//!
+//! Source: Kubernetes API reference, "Pod" operations; autoscaling/v1 Scale; policy/v1 Eviction.
+
+use api::resource::Resource;
+use axum::body::Body;
+use http::{Method, Response, StatusCode};
+use serde_json::Value;
+
+use super::{
+    Context, body,
+    negotiate::{Form, form},
+    nodes, objects,
+    path::ObjectPath,
+    status, warn,
+};
+use crate::engine::{ApiError, object::meta_str};
+
+/// Answers a request about a subresource.
+pub(super) async fn handle(
+    context: &Context,
+    resource: &'static Resource,
+    path: &ObjectPath,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    if resource.subresource(&path.subresource).is_none() {
+        return Err(ApiError::NoSuchPath);
+    }
+    match (path.subresource.as_str(), &context.method) {
+        ("status" | "finalize", &Method::GET) => read_whole(context, resource, path),
+        ("scale", &Method::GET) => {
+            let scale = context.engine().get_scale(resource, &path.namespace, &path.name)?;
+            Ok(status::json(StatusCode::OK, &scale))
+        }
+        ("status" | "scale" | "finalize", &Method::PUT) => update(context, resource, path, body).await,
+        ("status" | "scale", &Method::PATCH) => patch(context, resource, path, body).await,
+        ("binding", &Method::POST) => bind(context, path, body).await,
+        ("eviction", &Method::POST) => evict(context, resource, path, body).await,
+        ("log", &Method::GET) => nodes::log(context, resource, path).await,
+        ("status" | "scale" | "finalize" | "binding" | "eviction" | "log", _) => Err(ApiError::MethodNotAllowed),
+        _ => Err(ApiError::NoSuchPath),
+    }
+}
+
+fn read_whole(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Response<Body>, ApiError> {
+    let form = form(&context.headers)?;
+    let object = context.engine().get(resource, &path.namespace, &path.name)?;
+    Ok(objects::answer(context, resource, form, StatusCode::OK, object))
+}
+
+async fn update(
+    context: &Context,
+    resource: &Resource,
+    path: &ObjectPath,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    let options = context.query.write_options()?;
+    let wanted = if path.subresource == "scale" {
+        body::any(context, body, "Scale").await?
+    } else {
+        body::object(context, resource, body, &options).await?
+    };
+    let updated = context
+        .engine()
+        .update(
+            &context.caller,
+            resource,
+            &path.namespace,
+            &path.name,
+            Some(&path.subresource),
+            wanted,
+            &options,
+        )
+        .await?;
+    Ok(warn(written(context, resource, path, updated)?, &options.warnings))
+}
+
+async fn patch(
+    context: &Context,
+    resource: &Resource,
+    path: &ObjectPath,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    let options = context.query.write_options()?;
+    let patch = body::patch(context, body).await?;
+    let patched = context
+        .engine()
+        .patch(
+            &context.caller,
+            resource,
+            &path.namespace,
+            &path.name,
+            Some(&path.subresource),
+            patch,
+            &options,
+        )
+        .await?;
+    Ok(warn(written(context, resource, path, patched)?, &options.warnings))
+}
+
+fn written(
+    context: &Context,
+    resource: &Resource,
+    path: &ObjectPath,
+    object: Value,
+) -> Result<Response<Body>, ApiError> {
+    let form = if path.subresource == "scale" {
+        Form::Object
+    } else {
+        form(&context.headers)?
+    };
+    Ok(objects::answer(context, resource, form, StatusCode::OK, object))
+}
+
+/// `POST pods/NAME/binding`
+async fn bind(context: &Context, path: &ObjectPath, body: Body) -> Result<Response<Body>, ApiError> {
+    let binding = body::any(context, body, "Binding").await?;
+    let target = &binding["target"];
+    let kind = target["kind"].as_str().unwrap_or_default();
+    if !matches!(kind, "" | "Node") {
+        return Err(ApiError::BadRequest(format!(
+            "target.kind: Unsupported value: {kind:?}: supported values: \"Node\""
+        )));
+    }
+    let node = target["name"].as_str().unwrap_or_default();
+    if node.is_empty() {
+        return Err(ApiError::BadRequest("target.name: Required value".to_owned()));
+    }
+    let uid = Some(meta_str(&binding, "uid")).filter(|uid| !uid.is_empty());
+    context
+        .engine()
+        .bind(&context.caller, &path.namespace, &path.name, uid, node)
+        .await?;
+    Ok(status::json(StatusCode::CREATED, &status::success(None)))
+}
+
+/// `POST pods/NAME/eviction`: a deletion that may be refused. Nothing protects pods yet, so none is.
+async fn evict(
+    context: &Context,
+    resource: &Resource,
+    path: &ObjectPath,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    let eviction = body::any(context, body, "Eviction").await?;
+    let options = context.query.delete_options()?;
+    let options = body::merge_delete_options(options, &eviction["deleteOptions"])?;
+    context
+        .engine()
+        .delete(&context.caller, resource, &path.namespace, &path.name, options)
+        .await?;
+    Ok(status::json(StatusCode::CREATED, &status::success(None)))
+}

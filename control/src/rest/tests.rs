@@ -1,0 +1,621 @@
+use std::time::Instant;
+
+use api::resource;
+use axum::body::Body;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    ServerConfig,
+    engine::{EngineConfig, WriteOptions},
+    pki::Authority,
+    store::{Store, StoreConfig},
+};
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+const KEPT_REVISIONS: u64 = 10;
+
+struct Server {
+    rest: Rest,
+    engine: Engine,
+    shutdown: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {:?}", self.bytes))
+    }
+}
+
+async fn server() -> Server {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreConfig {
+        kept_revisions: KEPT_REVISIONS,
+        ..StoreConfig::new(dir.path().join("store.redb"))
+    })
+    .unwrap();
+    let config = ServerConfig::default();
+    let engine = Engine::new(
+        store,
+        EngineConfig {
+            service_cidr: config.service_cidr,
+            reserved_ips: vec![config.dns_ip],
+            node_port_range: config.node_port_range.clone(),
+            default_not_ready_toleration: config.default_not_ready_toleration,
+        },
+    )
+    .unwrap();
+    let shutdown = CancellationToken::new();
+    let authority = Authority::open(&dir.path().join("pki")).unwrap();
+    let nodes = Nodes::start(engine.clone(), authority, &config, shutdown.clone());
+    let server = Server {
+        rest: Rest::new(engine.clone(), nodes, shutdown.clone()),
+        engine,
+        shutdown,
+        _dir: dir,
+    };
+    for (plural, namespace) in [("namespaces", ""), ("serviceaccounts", "default")] {
+        let object = json!({ "metadata": { "name": "default" } });
+        server.create(plural, namespace, object).await;
+    }
+    server
+}
+
+impl Server {
+    async fn create(&self, plural: &str, namespace: &str, object: Value) -> Value {
+        let resource = resource::by_path("", "v1", plural).unwrap();
+        let caller = Caller::system("system:test");
+        let options = WriteOptions::default();
+        self.engine
+            .create(&caller, resource, namespace, object, &options)
+            .await
+            .unwrap()
+    }
+
+    async fn config_map(&self, name: &str, labels: Value) -> Value {
+        let object = json!({ "metadata": { "name": name, "labels": labels } });
+        self.create("configmaps", "default", object).await
+    }
+
+    async fn response(
+        &self,
+        caller: Caller,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Response<Body> {
+        let mut request = Request::builder().method(method).uri(path).extension(caller);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.rest.clone().handle(request.body(body).unwrap()).await
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let caller = Caller::system("system:test");
+        let response = self.response(caller, method, path, headers, body.into()).await;
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            bytes: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], Body::empty()).await
+    }
+
+    async fn watch(&self, path: &str, accept: &str) -> Events {
+        let caller = Caller::system("system:test");
+        let headers = [("accept", accept)];
+        let response = self.response(caller, "GET", path, &headers, Body::empty()).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        Events {
+            body: response.into_body(),
+            buffer: Vec::new(),
+        }
+    }
+}
+
+/// The events of a watch.
+struct Events {
+    body: Body,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(5), self.body.frame())
+                .await
+                .expect("an event within five seconds")?;
+            self.buffer.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+    }
+
+    async fn told(&mut self) -> (String, String) {
+        let event = self.next().await.expect("an event");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&event["type"]), text(&event["object"]["metadata"]["name"]))
+    }
+}
+
+fn pair(kind: &str, name: &str) -> (String, String) {
+    (kind.to_owned(), name.to_owned())
+}
+
+#[tokio::test]
+async fn callers_without_rights_see_health_and_version_only() {
+    let server = server().await;
+    let node = Caller {
+        user: "system:node:n".to_owned(),
+        groups: vec![auth::NODES_GROUP.to_owned()],
+    };
+    let rows = [
+        (Caller::anonymous(), "GET", "/healthz", 200, "ok"),
+        (Caller::anonymous(), "GET", "/readyz/store", 200, "ok"),
+        (Caller::anonymous(), "GET", "/version", 200, "+skep"),
+        (
+            Caller::anonymous(),
+            "GET",
+            "/api/v1/pods",
+            403,
+            r#"pods is forbidden: User \"system:anonymous\" cannot list resource \"pods\" in API group \"\" at the cluster scope"#,
+        ),
+        (
+            node.clone(),
+            "DELETE",
+            "/apis/apps/v1/namespaces/a/deployments/d",
+            403,
+            r#"deployments.apps \"d\" is forbidden: User \"system:node:n\" cannot delete resource \"deployments\" in API group \"apps\" in the namespace \"a\""#,
+        ),
+        (
+            node,
+            "GET",
+            "/api",
+            403,
+            r#"User \"system:node:n\" cannot get path \"/api\""#,
+        ),
+    ];
+    for (caller, method, path, code, text) in rows {
+        let response = server.response(caller, method, path, &[], Body::empty()).await;
+        assert_eq!(response.status(), code, "{method} {path}");
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&bytes).contains(text), "{path}: {bytes:?}");
+    }
+    let token = [("authorization", "Bearer x")];
+    let response = server
+        .response(Caller::anonymous(), "GET", "/api", &token, Body::empty())
+        .await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_object_lives_through_all_verbs() {
+    let server = server().await;
+    let collection = "/api/v1/namespaces/default/configmaps";
+    let object = format!("{collection}/x");
+    let created = server
+        .send("POST", collection, &[], r#"{"metadata":{"name":"x"},"data":{"a":"1"}}"#)
+        .await;
+    assert_eq!(created.status, StatusCode::CREATED);
+    let again = server
+        .send("POST", collection, &[], r#"{"metadata":{"name":"x"}}"#)
+        .await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    assert_eq!(again.json()["reason"], "AlreadyExists");
+    assert_eq!(again.json()["details"], json!({"kind": "configmaps", "name": "x"}));
+
+    assert_eq!(server.get(&object).await.json(), created.json());
+    let mut wanted = created.json();
+    wanted["data"]["a"] = json!("2");
+    let yaml = serde_yaml_ng::to_string(&wanted).unwrap();
+    let updated = server
+        .send("PUT", &object, &[("content-type", "application/yaml")], yaml)
+        .await;
+    assert_eq!(updated.status, StatusCode::OK, "{:?}", updated.bytes);
+    let stale = server.send("PUT", &object, &[], wanted.to_string()).await;
+    assert_eq!(
+        (stale.status, &stale.json()["reason"]),
+        (StatusCode::CONFLICT, &json!("Conflict"))
+    );
+
+    let patches = [
+        ("application/merge-patch+json", r#"{"data":{"a":"3"}}"#, 200, "3"),
+        (
+            "application/strategic-merge-patch+json",
+            r#"{"data":{"a":"4"}}"#,
+            200,
+            "4",
+        ),
+        (
+            "application/json-patch+json",
+            r#"[{"op":"replace","path":"/data/a","value":"5"}]"#,
+            200,
+            "5",
+        ),
+        (
+            "application/json-patch+json",
+            r#"[{"op":"remove","path":"/data/b"}]"#,
+            422,
+            "5",
+        ),
+        ("application/merge-patch+json", "[", 400, "5"),
+        ("application/apply-patch+yaml", "{}", 415, "5"),
+    ];
+    for (kind, patch, code, value) in patches {
+        let patched = server.send("PATCH", &object, &[("content-type", kind)], patch).await;
+        assert_eq!(patched.status, code, "{kind} {patch}: {:?}", patched.bytes);
+        assert_eq!(server.get(&object).await.json()["data"]["a"], value, "{kind} {patch}");
+    }
+
+    let options = [("content-type", "application/json")];
+    let wrong = r#"{"preconditions":{"uid":"other"}}"#;
+    assert_eq!(
+        server.send("DELETE", &object, &options, wrong).await.status,
+        StatusCode::CONFLICT
+    );
+    let gone = server
+        .send("DELETE", &object, &options, r#"{"propagationPolicy":"Background"}"#)
+        .await;
+    assert_eq!(gone.json()["status"], "Success");
+    assert_eq!(gone.json()["details"]["uid"], created.json()["metadata"]["uid"]);
+    let missing = server.get(&object).await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    assert_eq!(missing.json()["message"], "configmaps \"x\" not found");
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_allowed() {
+    let server = server().await;
+    let rows = [
+        ("GET", "/nope", "", 404, "NotFound"),
+        ("GET", "/api/v1/nope", "", 404, "NotFound"),
+        ("GET", "/apis/nope/v1", "", 404, "NotFound"),
+        ("GET", "/api/v1/namespaces/default/nodes", "", 404, "NotFound"),
+        (
+            "GET",
+            "/api/v1/namespaces/default/configmaps/x/status",
+            "",
+            404,
+            "NotFound",
+        ),
+        ("POST", "/api/v1/configmaps", "{}", 405, "MethodNotAllowed"),
+        ("POST", "/api", "{}", 405, "MethodNotAllowed"),
+        ("POST", "/api/v1/namespaces/default/configmaps", "{", 400, "BadRequest"),
+        ("POST", "/api/v1/namespaces/default/configmaps", "[]", 400, "BadRequest"),
+        (
+            "POST",
+            "/api/v1/namespaces/default/configmaps",
+            r#"{"kind":"Pod"}"#,
+            400,
+            "BadRequest",
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/default/configmaps?dryRun=Some",
+            "{}",
+            400,
+            "BadRequest",
+        ),
+        (
+            "POST",
+            "/api/v1/namespaces/default/configmaps?fieldValidation=Maybe",
+            "{}",
+            400,
+            "BadRequest",
+        ),
+        ("GET", "/api/v1/configmaps?limit=x", "", 400, "BadRequest"),
+        ("GET", "/api/v1/configmaps?labelSelector=%3D%3D", "", 400, "BadRequest"),
+        (
+            "GET",
+            "/api/v1/configmaps?fieldSelector=data.a%3D1",
+            "",
+            400,
+            "BadRequest",
+        ),
+        ("GET", "/api/v1/configmaps?resourceVersion=x", "", 400, "BadRequest"),
+        (
+            "GET",
+            "/api/v1/configmaps?resourceVersionMatch=Exact",
+            "",
+            400,
+            "BadRequest",
+        ),
+        ("GET", "/api/v1/configmaps?continue=x", "", 400, "BadRequest"),
+        (
+            "GET",
+            "/api/v1/configmaps?watch=1&sendInitialEvents=true",
+            "",
+            400,
+            "BadRequest",
+        ),
+        ("GET", "/skep/v1/nodes/n/net/services", "", 404, "NotFound"),
+        ("GET", "/skep/v1/nodes/n/net/nonsense", "", 404, "NotFound"),
+    ];
+    for (method, path, body, code, reason) in rows {
+        let answer = server.send(method, path, &[], body).await;
+        assert_eq!(answer.status, code, "{method} {path}: {:?}", answer.bytes);
+        assert_eq!(answer.json()["reason"], reason, "{method} {path}");
+    }
+    let html = server
+        .send("GET", "/api/v1/configmaps", &[("accept", "text/html")], "")
+        .await;
+    assert_eq!(html.status, StatusCode::NOT_ACCEPTABLE);
+    let big = vec![b' '; (3 << 20) + 1];
+    let big = server
+        .send("POST", "/api/v1/namespaces/default/configmaps", &[], big)
+        .await;
+    assert_eq!(big.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_and_as_tables() {
+    let server = server().await;
+    for name in ["a", "b", "c"] {
+        server.config_map(name, json!({ "l": name })).await;
+    }
+    let path = "/api/v1/namespaces/default/configmaps";
+    let all = server.get(path).await.json();
+    assert_eq!(
+        (&all["kind"], all["items"].as_array().unwrap().len()),
+        (&json!("ConfigMapList"), 3)
+    );
+    assert_eq!(
+        all["metadata"]["resourceVersion"],
+        server.engine.store().revision().to_string()
+    );
+    assert!(all["items"][0]["metadata"]["resourceVersion"].is_string());
+
+    let first = server.get(&format!("{path}?limit=2")).await.json();
+    assert_eq!(first["metadata"]["remainingItemCount"], 1);
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let rest = server.get(&format!("{path}?limit=2&continue={token}")).await.json();
+    assert_eq!(rest["items"][0]["metadata"]["name"], "c");
+    assert!(rest["metadata"].get("continue").is_none());
+
+    let labelled = server.get(&format!("{path}?labelSelector=l+in+(a,c)")).await.json();
+    assert_eq!(labelled["items"].as_array().unwrap().len(), 2);
+    let named = server
+        .get(&format!("{path}?fieldSelector=metadata.name%3Db"))
+        .await
+        .json();
+    assert_eq!(named["items"][0]["metadata"]["name"], "b");
+
+    for (query, kind) in [
+        ("", "PartialObjectMetadata"),
+        ("?includeObject=Object", "ConfigMap"),
+        ("?includeObject=None", ""),
+    ] {
+        let table = server
+            .send("GET", &format!("{path}{query}"), &[("accept", TABLE)], "")
+            .await
+            .json();
+        assert_eq!(table["kind"], "Table");
+        assert_eq!(table["rows"][1]["cells"][0], "b");
+        assert_eq!(
+            table["rows"][1]["object"]["kind"].as_str().unwrap_or_default(),
+            kind,
+            "{query}"
+        );
+        assert_eq!(table["metadata"]["resourceVersion"], all["metadata"]["resourceVersion"]);
+    }
+    let deleted = server
+        .send("DELETE", &format!("{path}?labelSelector=l!%3Db"), &[], "")
+        .await;
+    assert_eq!(deleted.json()["status"], "Success");
+    assert_eq!(server.get(path).await.json()["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_watch_tells_every_change_once_from_where_it_starts() {
+    let server = server().await;
+    let first = server.config_map("a", json!({})).await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let version = first["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut fresh = server.watch(&format!("{path}?watch=true"), "*/*").await;
+    let mut later = server
+        .watch(&format!("{path}?watch=true&resourceVersion={version}"), "*/*")
+        .await;
+    let mut table = server
+        .watch(&format!("{path}?watch=true&resourceVersion={version}"), TABLE)
+        .await;
+    let mut named = server.watch(&format!("{path}/b?watch=true"), "*/*").await;
+    server.config_map("b", json!({})).await;
+    let patch = [("content-type", "application/merge-patch+json")];
+    server
+        .send("PATCH", &format!("{path}/b"), &patch, r#"{"data":{"k":"v"}}"#)
+        .await;
+    server.send("DELETE", &format!("{path}/b"), &[], "").await;
+    assert_eq!(fresh.told().await, pair("ADDED", "a"));
+    for events in [&mut fresh, &mut later, &mut named] {
+        for kind in ["ADDED", "MODIFIED", "DELETED"] {
+            assert_eq!(events.told().await, pair(kind, "b"));
+        }
+    }
+    let row = table.next().await.unwrap();
+    assert_eq!(
+        (&row["object"]["kind"], &row["object"]["rows"][0]["cells"][0]),
+        (&json!("Table"), &json!("b"))
+    );
+    server.shutdown.cancel();
+    assert_eq!(fresh.next().await, None);
+}
+
+#[tokio::test]
+async fn selected_objects_come_and_go_as_their_labels_change() {
+    let server = server().await;
+    server.config_map("a", json!({ "l": "1" })).await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let mut events = server
+        .watch(&format!("{path}?watch=true&labelSelector=l%3D1"), "*/*")
+        .await;
+    let patch = [("content-type", "application/merge-patch+json")];
+    for label in ["2", "1"] {
+        let body = json!({ "metadata": { "labels": { "l": label } } });
+        server
+            .send("PATCH", &format!("{path}/a"), &patch, body.to_string())
+            .await;
+    }
+    server.config_map("b", json!({ "l": "2" })).await;
+    server
+        .send("PATCH", &format!("{path}/a"), &patch, r#"{"data":{"k":"v"}}"#)
+        .await;
+    server.send("DELETE", &format!("{path}/a"), &[], "").await;
+    let kinds = ["ADDED", "DELETED", "ADDED", "MODIFIED", "DELETED"];
+    for kind in kinds {
+        assert_eq!(events.told().await, pair(kind, "a"));
+    }
+}
+
+#[tokio::test]
+async fn a_streaming_list_ends_with_its_mark() {
+    let server = server().await;
+    server.config_map("a", json!({})).await;
+    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut events = server.watch(&format!("/api/v1/configmaps?{query}"), "*/*").await;
+    assert_eq!(events.told().await, pair("ADDED", "a"));
+    let mark = events.next().await.unwrap();
+    assert_eq!(mark["type"], "BOOKMARK");
+    assert_eq!(mark["object"]["kind"], "ConfigMap");
+    assert_eq!(
+        mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
+    assert_eq!(
+        mark["object"]["metadata"]["resourceVersion"],
+        server.engine.store().revision().to_string()
+    );
+    server.config_map("b", json!({})).await;
+    assert_eq!(events.told().await, pair("ADDED", "b"));
+}
+
+#[tokio::test]
+async fn a_watch_ends_after_its_time_and_one_from_too_far_back_says_so() {
+    let server = server().await;
+    let started = Instant::now();
+    let mut events = server.watch("/api/v1/pods?watch=true&timeoutSeconds=1", "*/*").await;
+    assert_eq!(events.next().await, None);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    server.config_map("x", json!({})).await;
+    let patch = [("content-type", "application/merge-patch+json")];
+    for n in 0..2 * KEPT_REVISIONS {
+        let body = json!({ "data": { "n": n.to_string() } });
+        server
+            .send(
+                "PATCH",
+                "/api/v1/namespaces/default/configmaps/x",
+                &patch,
+                body.to_string(),
+            )
+            .await;
+    }
+    let store = server.engine.store();
+    store.compact(store.revision()).await.unwrap();
+    let mut events = server
+        .watch("/api/v1/configmaps?watch=true&resourceVersion=1", "*/*")
+        .await;
+    let event = events.next().await.unwrap();
+    assert_eq!(
+        (&event["type"], &event["object"]["code"]),
+        (&json!("ERROR"), &json!(410))
+    );
+    assert_eq!(events.next().await, None);
+    let exact = server
+        .get("/api/v1/configmaps?resourceVersion=1&resourceVersionMatch=Exact")
+        .await;
+    assert_eq!(
+        (exact.status, &exact.json()["reason"]),
+        (StatusCode::GONE, &json!("Expired"))
+    );
+}
+
+#[tokio::test]
+async fn subresources_of_pods() {
+    let server = server().await;
+    let body = json!({ "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    server.create("pods", "default", body).await;
+    let path = "/api/v1/namespaces/default/pods/p";
+    let binding = r#"{"target":{"kind":"Node","name":"n1"}}"#;
+    let unbound = server.get(&format!("{path}/log")).await;
+    assert_eq!(unbound.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        server
+            .send("POST", &format!("{path}/binding"), &[], binding)
+            .await
+            .status,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        server
+            .send("POST", &format!("{path}/binding"), &[], binding)
+            .await
+            .status,
+        StatusCode::CONFLICT
+    );
+    let silent = server.get(&format!("{path}/log")).await;
+    assert_eq!(silent.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        silent.json()["message"].as_str().unwrap().contains("n1"),
+        "{:?}",
+        silent.bytes
+    );
+    let wrong = server.get(&format!("{path}/log?container=x")).await;
+    assert_eq!(wrong.json()["message"], "container x is not valid for pod p");
+    let patch = [("content-type", "application/strategic-merge-patch+json")];
+    let phase = r#"{"status":{"phase":"Running"},"spec":{"nodeName":"other"}}"#;
+    let patched = server
+        .send("PATCH", &format!("{path}/status"), &patch, phase)
+        .await
+        .json();
+    assert_eq!(
+        (&patched["status"]["phase"], &patched["spec"]["nodeName"]),
+        (&json!("Running"), &json!("n1"))
+    );
+}
+
+#[tokio::test]
+async fn documents_are_sent_once() {
+    let server = server().await;
+    let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    for (path, accept) in [
+        ("/api", "*/*"),
+        ("/api", aggregated),
+        ("/apis", aggregated),
+        ("/apis", "*/*"),
+        ("/apis/apps", "*/*"),
+        ("/apis/apps/v1", "*/*"),
+        ("/openapi/v3", "*/*"),
+    ] {
+        let first = server.send("GET", path, &[("accept", accept)], "").await;
+        assert_eq!(first.status, StatusCode::OK, "{path}");
+        let tag = first.headers["etag"].to_str().unwrap().to_owned();
+        let second = server
+            .send("GET", path, &[("accept", accept), ("if-none-match", &tag)], "")
+            .await;
+        assert_eq!(second.status, StatusCode::NOT_MODIFIED, "{path}");
+        assert!(second.bytes.is_empty(), "{path}");
+    }
+    let aggregated = server.send("GET", "/apis", &[("accept", aggregated)], "").await;
+    assert_eq!(
+        aggregated.headers["content-type"],
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    );
+}

@@ -1,0 +1,255 @@
+//! The server as a whole: opens what is on disk, starts the driver and the node streams, serves the one TLS port.
+//!
+//! Everything it writes besides the store is written atomically and can be made again, so a server that was killed at
+//! any moment starts as if it had been stopped. Never here: what requests mean.
+
+mod bootstrap;
+mod listener;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use api::Timestamp;
+use axum::{Router, extract::Request};
+use reconcile::{PlannerConfig, planners};
+use rustls::{RootCertStore, server::WebPkiClientVerifier};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    ServerConfig, driver,
+    engine::{Engine, EngineConfig},
+    pki::{self, Authority, ServingCertificate},
+    rest::Rest,
+    store::{OpenError, ReadError, Store, StoreConfig},
+    stream::Nodes,
+};
+
+pub use bootstrap::BootstrapError;
+
+/// Length of the prefix of one node's range of pod addresses: 254 pods, twice what Kubernetes puts on a node.
+const NODE_PREFIX_LENGTH: u8 = 24;
+/// How long what is under way may take after the server was told to stop.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+/// The path of the node stream's gRPC service.
+const NODE_STREAM_PATH: &str = "/skep.node.v1.NodeStream/{method}";
+
+/// The server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The data directory cannot be made.
+    #[error("make data directory {path}")]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The port cannot be had.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate authority cannot be opened.
+    #[error("open the certificate authority")]
+    Authority(#[source] pki::OpenAuthorityError),
+    /// A certificate cannot be issued.
+    #[error("issue certificates")]
+    Issue(#[source] pki::IssueError),
+    /// TLS cannot be set up.
+    #[error("set up TLS")]
+    Tls(#[source] TlsError),
+    /// The store cannot be opened.
+    #[error("open the store")]
+    Store(#[source] OpenError),
+    /// The store cannot be read.
+    #[error("read the store")]
+    Read(#[source] ReadError),
+    /// What every cluster has could not be made.
+    #[error("prepare the cluster")]
+    Bootstrap(#[source] BootstrapError),
+    /// The driver stopped although nobody asked it to.
+    #[error("the controller driver stopped")]
+    Driver,
+}
+
+/// TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The authority's certificate is refused.
+    #[error("trust the certificate authority")]
+    Trust(#[source] rustls::Error),
+    /// Client certificates cannot be verified.
+    #[error("verify client certificates")]
+    Verifier(#[source] rustls::server::VerifierBuilderError),
+    /// No protocol version is possible.
+    #[error("choose TLS versions")]
+    Versions(#[source] rustls::Error),
+}
+
+/// Runs a server until `shutdown`, or until it cannot go on.
+///
+/// Makes in the data directory: `kubeconfig` (0600), `join-token` (0600: `ID.SECRET:SHA256-OF-CA`), `pki/`,
+/// `store.redb`. All are there before the first connection is accepted.
+///
+/// # Errors
+/// See [`ServerError`]; what was opened is closed again.
+pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<(), ServerError> {
+    let path = &config.data_dir;
+    pki::make_private_dir(path).map_err(|source| ServerError::DataDir {
+        path: path.clone(),
+        source,
+    })?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| ServerError::Listen {
+            address: config.listen,
+            source,
+        })?;
+    let port = listener
+        .local_addr()
+        .map_or(config.listen.port(), |address| address.port());
+    let authority = Authority::open(&path.join("pki")).map_err(ServerError::Authority)?;
+    let acceptor = acceptor(&config, &authority)?;
+    let store = Store::open(StoreConfig::new(path.join("store.redb"))).map_err(ServerError::Store)?;
+    let result = serve(&config, listener, port, acceptor, authority, store.clone(), shutdown).await;
+    store.close().await;
+    result
+}
+
+async fn serve(
+    config: &ServerConfig,
+    listener: TcpListener,
+    port: u16,
+    acceptor: TlsAcceptor,
+    authority: Authority,
+    store: Store,
+    shutdown: CancellationToken,
+) -> Result<(), ServerError> {
+    let engine = Engine::new(store.clone(), engine_config(config)).map_err(ServerError::Read)?;
+    bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
+    bootstrap::join_token(&engine, &config.data_dir, &authority)
+        .await
+        .map_err(ServerError::Bootstrap)?;
+    bootstrap::kubeconfig(config, port, &authority).map_err(ServerError::Bootstrap)?;
+
+    // Whatever ends first ends the rest.
+    let stop = shutdown.child_token();
+    let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
+    let planners = planners(planner_config(config, port, &authority));
+    let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
+    let rest = Rest::new(engine, nodes.clone(), stop.clone());
+    let router = Router::new()
+        .route_service(NODE_STREAM_PATH, nodes.service())
+        .fallback(move |request: Request| rest.clone().handle(request));
+    info!(port, "serving");
+    let mut serving = std::pin::pin!(listener::serve(listener, acceptor, router, stop.clone(), STOP_WAIT));
+    let result = tokio::select! {
+        () = &mut serving => Ok(()),
+        ended = &mut driver => {
+            if !shutdown.is_cancelled() {
+                error!(panicked = ended.is_err(), "the driver stopped");
+            }
+            stop.cancel();
+            serving.await;
+            return if shutdown.is_cancelled() { Ok(()) } else { Err(ServerError::Driver) };
+        }
+    };
+    stop.cancel();
+    if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
+        driver.abort();
+    }
+    result
+}
+
+fn acceptor(config: &ServerConfig, authority: &Authority) -> Result<TlsAcceptor, ServerError> {
+    let certificate = ServingCertificate::new(authority.clone(), server_names(config)).map_err(ServerError::Issue)?;
+    tls_config(authority, certificate)
+        .map(|tls| TlsAcceptor::from(Arc::new(tls)))
+        .map_err(ServerError::Tls)
+}
+
+fn tls_config(authority: &Authority, certificate: ServingCertificate) -> Result<rustls::ServerConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(authority.certificate_der().clone())
+        .map_err(TlsError::Trust)?;
+    // A client without a certificate is anonymous; one with a wrong certificate is refused.
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(TlsError::Verifier)?;
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(certificate));
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(tls)
+}
+
+/// All names under which the server's certificate is good.
+fn server_names(config: &ServerConfig) -> Vec<String> {
+    let mut names = config.advertised();
+    names.extend(["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default"].map(str::to_owned));
+    names.push("kubernetes.default.svc".to_owned());
+    names.push(format!("kubernetes.default.svc.{}", config.cluster_domain));
+    names.push(config.kubernetes_ip().to_string());
+    if !config.listen.ip().is_unspecified() {
+        names.push(config.listen.ip().to_string());
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn engine_config(config: &ServerConfig) -> EngineConfig {
+    EngineConfig {
+        service_cidr: config.service_cidr,
+        reserved_ips: vec![config.kubernetes_ip(), config.dns_ip],
+        node_port_range: config.node_port_range.clone(),
+        default_not_ready_toleration: config.default_not_ready_toleration,
+    }
+}
+
+fn planner_config(config: &ServerConfig, port: u16, authority: &Authority) -> PlannerConfig {
+    PlannerConfig {
+        started: Timestamp::now(),
+        cluster_cidr: config.cluster_cidr,
+        node_prefix_length: NODE_PREFIX_LENGTH,
+        service_cidr: config.service_cidr,
+        dns_ip: config.dns_ip,
+        api_endpoint: SocketAddr::new(reachable_ip(config), port),
+        root_ca_pem: authority.certificate_pem().to_owned(),
+        node_grace: config.node_grace,
+    }
+}
+
+/// The address under which pods reach this server: the first advertised one that is an address and not of loopback,
+/// which no pod could reach.
+fn reachable_ip(config: &ServerConfig) -> IpAddr {
+    let advertised: Vec<IpAddr> = config
+        .advertised()
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    advertised
+        .iter()
+        .find(|ip| !ip.is_loopback())
+        .or(advertised.first())
+        .copied()
+        .unwrap_or(config.listen.ip())
+}

@@ -1,0 +1,133 @@
+//! What every cluster has from its first moment: namespaces, a join token, the administrator's kubeconfig.
+
+use std::{fs, io, path::Path};
+
+use api::resource::{self, Resource};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rand::Rng as _;
+use serde_json::json;
+
+use crate::{
+    ServerConfig,
+    engine::{ApiError, Caller, Engine, WriteOptions},
+    pki::{self, Authority, IssueError, WriteFileError},
+};
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const TOKEN_LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const TOKEN_ID_LENGTH: usize = 6;
+const TOKEN_SECRET_LENGTH: usize = 16;
+
+/// What every cluster has could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// A namespace could not be created.
+    #[error("create namespace {name}")]
+    Namespace {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: Box<ApiError>,
+    },
+    /// The join token could not be recorded.
+    #[error("record the join token")]
+    Token(#[source] Box<ApiError>),
+    /// The join token's file cannot be read.
+    #[error("read the join token")]
+    ReadToken(#[source] io::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteFileError),
+    /// The administrator's certificate could not be issued.
+    #[error("issue the administrator's certificate")]
+    Issue(#[from] IssueError),
+}
+
+fn caller() -> Caller {
+    Caller::system("system:apiserver")
+}
+
+/// Makes the namespaces that are missing.
+pub(super) async fn namespaces(engine: &Engine) -> Result<(), BootstrapError> {
+    for name in NAMESPACES {
+        let object = json!({ "metadata": { "name": name } });
+        match create(engine, kind("namespaces"), "", object).await {
+            Ok(()) | Err(ApiError::AlreadyExists(_)) => {}
+            Err(error) => {
+                return Err(BootstrapError::Namespace {
+                    name,
+                    source: Box::new(error),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a join token unless the file is there: the Secret first, so that a token in the file always works, until
+/// somebody revokes it by deleting the Secret.
+pub(super) async fn join_token(engine: &Engine, dir: &Path, authority: &Authority) -> Result<(), BootstrapError> {
+    let path = dir.join("join-token");
+    match fs::metadata(&path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(BootstrapError::ReadToken(error)),
+    }
+    let (id, secret) = (random_text(TOKEN_ID_LENGTH), random_text(TOKEN_SECRET_LENGTH));
+    let encoded = |text: &str| json!(STANDARD.encode(text));
+    let object = json!({
+        "metadata": { "name": format!("bootstrap-token-{id}"), "namespace": "kube-system" },
+        "type": "bootstrap.kubernetes.io/token",
+        "data": {
+            "description": encoded("made by the server at its first start"),
+            "token-id": encoded(&id),
+            "token-secret": encoded(&secret),
+            "usage-bootstrap-authentication": encoded("true"),
+            "usage-bootstrap-signing": encoded("true"),
+        },
+    });
+    create(engine, kind("secrets"), "kube-system", object)
+        .await
+        .map_err(|error| BootstrapError::Token(Box::new(error)))?;
+    let line = format!("{id}.{secret}:{}\n", authority.fingerprint());
+    pki::write_file(&path, line.as_bytes(), 0o600)?;
+    Ok(())
+}
+
+/// Writes the administrator's kubeconfig.
+pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority) -> Result<(), BootstrapError> {
+    let host = config.advertised().swap_remove(0);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let text = pki::kubeconfig(
+        &format!("https://{host}:{port}"),
+        authority.certificate_pem(),
+        &authority.admin()?,
+    );
+    pki::write_file(&config.data_dir.join("kubeconfig"), text.as_bytes(), 0o600)?;
+    Ok(())
+}
+
+async fn create(
+    engine: &Engine,
+    resource: &Resource,
+    namespace: &str,
+    object: serde_json::Value,
+) -> Result<(), ApiError> {
+    let options = WriteOptions::default();
+    engine
+        .create(&caller(), resource, namespace, object, &options)
+        .await
+        .map(drop)
+}
+
+fn kind(plural: &str) -> &'static Resource {
+    resource::by_path("", "v1", plural).expect("the table of kinds has the core kinds")
+}
+
+fn random_text(length: usize) -> String {
+    let mut rng = rand::rng();
+    (0..length)
+        .map(|_| char::from(TOKEN_LETTERS[rng.random_range(0..TOKEN_LETTERS.len())]))
+        .collect()
+}

@@ -1,0 +1,176 @@
+//! A whole server on a loopback port: what it leaves on disk, who is let in, and that it comes back as it was.
+
+#![expect(clippy::unwrap_used, reason = "a test says so by failing")]
+
+use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use control::{ServerConfig, ServerError};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, task::JoinHandle};
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+struct Server {
+    port: u16,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ServerError>>,
+}
+
+fn config(dir: &Path, port: u16) -> ServerConfig {
+    ServerConfig {
+        data_dir: dir.to_owned(),
+        listen: (Ipv4Addr::LOCALHOST, port).into(),
+        ..ServerConfig::default()
+    }
+}
+
+/// Starts a server on a free port and waits until it answers.
+async fn start(dir: &Path) -> Server {
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(control::run(config(dir, 0), stop.clone()));
+    for _ in 0..200 {
+        assert!(!task.is_finished(), "the server ended");
+        if let Some(port) = port(dir)
+            && let Ok((StatusCode::OK, _)) = request(dir, port, Who::Nobody, "GET", "/readyz", None).await
+        {
+            return Server { port, stop, task };
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the server did not become ready");
+}
+
+impl Server {
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn kubeconfig(dir: &Path) -> Option<Value> {
+    serde_yaml_ng::from_str(&std::fs::read_to_string(dir.join("kubeconfig")).ok()?).ok()
+}
+
+fn port(dir: &Path) -> Option<u16> {
+    let kubeconfig = kubeconfig(dir)?;
+    let url = kubeconfig["clusters"][0]["cluster"]["server"].as_str()?;
+    url.rsplit(':').next()?.parse().ok()
+}
+
+#[derive(Clone, Copy)]
+enum Who {
+    Nobody,
+    Admin,
+}
+
+fn tls(dir: &Path, who: Who) -> ClientConfig {
+    let kubeconfig = kubeconfig(dir).unwrap();
+    let pem = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
+    let certificates = |pem: &[u8]| {
+        rustls_pemfile::certs(&mut &*pem)
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap()
+    };
+    let mut roots = RootCertStore::empty();
+    let authority = pem(&kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"]);
+    for certificate in certificates(&authority) {
+        roots.add(certificate).unwrap();
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    match who {
+        Who::Nobody => builder.with_no_client_auth(),
+        Who::Admin => {
+            let user = &kubeconfig["users"][0]["user"];
+            let key = pem(&user["client-key-data"]);
+            let key = rustls_pemfile::private_key(&mut &*key).unwrap().unwrap();
+            builder
+                .with_client_auth_cert(certificates(&pem(&user["client-certificate-data"])), key)
+                .unwrap()
+        }
+    }
+}
+
+async fn request(
+    dir: &Path,
+    port: u16,
+    who: Who,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> std::io::Result<(StatusCode, String)> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let name = ServerName::try_from("kubernetes.default.svc").unwrap();
+    let stream = TlsConnector::from(Arc::new(tls(dir, who)))
+        .connect(name, stream)
+        .await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let request = Request::builder().method(method).uri(path).header("host", "skep");
+    let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    drop(sender);
+    connection.await.unwrap().unwrap();
+    Ok((status, String::from_utf8(bytes.to_vec()).unwrap()))
+}
+
+#[tokio::test]
+async fn a_server_lets_the_administrator_in_and_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = start(dir).await;
+    let token = std::fs::read_to_string(dir.join("join-token")).unwrap();
+    let (secret, pin) = token.trim().split_once(':').unwrap();
+    assert_eq!((secret.len(), &secret[6..7], pin.len()), (23, ".", 64));
+
+    let path = "/api/v1/namespaces/kube-system/secrets";
+    let (status, _) = request(dir, server.port, Who::Nobody, "GET", path, None).await.unwrap();
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, secrets) = request(dir, server.port, Who::Admin, "GET", path, None).await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        secrets.contains(&format!("bootstrap-token-{}", &secret[..6])),
+        "{secrets}"
+    );
+
+    let object = json!({ "metadata": { "name": "kept" }, "data": { "a": "1" } });
+    let path = "/api/v1/namespaces/default/configmaps";
+    let (status, _) = request(dir, server.port, Who::Admin, "POST", path, Some(object))
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::CREATED);
+    let before = std::fs::read(dir.join("pki/ca.crt")).unwrap();
+    server.stop().await;
+
+    let server = start(dir).await;
+    assert_eq!(std::fs::read(dir.join("pki/ca.crt")).unwrap(), before);
+    assert_eq!(std::fs::read_to_string(dir.join("join-token")).unwrap(), token);
+    let path = "/api/v1/namespaces/default/configmaps/kept";
+    let (status, kept) = request(dir, server.port, Who::Admin, "GET", path, None).await.unwrap();
+    assert_eq!(status, StatusCode::OK, "{kept}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_and_a_store_in_use_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let other = tempfile::tempdir().unwrap();
+    let error = control::run(config(other.path(), server.port), CancellationToken::new()).await;
+    assert!(matches!(error, Err(ServerError::Listen { .. })), "{error:?}");
+    let error = control::run(config(dir.path(), 0), CancellationToken::new()).await;
+    assert!(matches!(error, Err(ServerError::Store(_))), "{error:?}");
+    server.stop().await;
+}
