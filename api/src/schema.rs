@@ -16,7 +16,7 @@ pub(crate) use definitions::definitions_json;
 use serde_json::Value;
 pub(crate) use strict::DEPTH_MAX;
 pub use strict::{ParseError, Parsed, parse_strict};
-pub(crate) use types::{Field, Shape, TypeId, Types, types};
+pub(crate) use types::{Field, Shape, Tag, TypeId, Types, types};
 
 use crate::resource::Resource;
 
@@ -62,8 +62,13 @@ pub fn prune(resource: &Resource, object: &mut Value) {
 /// As [`prune`], for a type by its name, such as that of a subresource.
 pub fn prune_of(definition: &str, object: &mut Value) {
     if let Some(root) = types().get(definition) {
-        prune::prune(types(), root, object);
+        prune_type(root, object);
     }
+}
+
+/// As [`prune`], for a type of the table.
+pub(crate) fn prune_type(root: TypeId, object: &mut Value) {
+    prune::prune(types(), root, object);
 }
 
 #[cfg(test)]
