@@ -10,7 +10,7 @@ use super::discovery::cached;
 use crate::engine::ApiError;
 
 /// What a client may keep for ever: the document's hash is in its address.
-const IMMUTABLE: &str = "public, immutable";
+const IMMUTABLE: &str = "public, immutable, max-age=31536000";
 
 /// `/openapi/v3`
 pub(super) fn index(headers: &HeaderMap) -> Response<Body> {
