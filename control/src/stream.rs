@@ -20,6 +20,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use api::{
@@ -57,6 +58,23 @@ const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Commands that wait for the feed; sessions wait when it is full.
 const FEED_COMMANDS_MAX: usize = 1024;
 
+/// How long the server waits for an agent or a reader before it goes on without.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// From the stream's beginning to Hello.
+    hello: Duration,
+    /// Without a word; three heartbeats. Nobody should wait for such a node any longer.
+    silence: Duration,
+    /// That all parts of one answer together may hold up their node's stream because the reader is slow.
+    stall: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    hello: Duration::from_secs(10),
+    silence: Duration::from_secs(30),
+    stall: Duration::from_secs(5),
+};
+
 /// The connected nodes. Cheap to clone.
 #[derive(Clone)]
 pub struct Nodes {
@@ -71,6 +89,7 @@ struct Shared {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     last_session: AtomicU64,
     shutdown: CancellationToken,
+    patience: Patience,
 }
 
 /// One stream of one agent.
@@ -131,6 +150,16 @@ impl Nodes {
     /// Starts the tasks that serve nodes; they end with `shutdown`, which also closes every stream.
     #[must_use]
     pub fn start(engine: Engine, authority: Authority, config: &ServerConfig, shutdown: CancellationToken) -> Nodes {
+        Nodes::start_with(engine, authority, config, shutdown, PATIENCE)
+    }
+
+    fn start_with(
+        engine: Engine,
+        authority: Authority,
+        config: &ServerConfig,
+        shutdown: CancellationToken,
+        patience: Patience,
+    ) -> Nodes {
         let (feed, commands) = mpsc::channel(FEED_COMMANDS_MAX);
         let (records, _) = recorder::start(engine.clone(), shutdown.clone());
         tokio::spawn(feed::run(
@@ -148,6 +177,7 @@ impl Nodes {
                 sessions: Mutex::default(),
                 last_session: AtomicU64::new(0),
                 shutdown,
+                patience,
             }),
         }
     }
@@ -193,7 +223,7 @@ impl Nodes {
             node: node.to_owned(),
             outgoing,
             closer: closer.clone(),
-            requests: Requests::default(),
+            requests: Requests::new(self.shared.patience.stall),
         });
         tokio::spawn(session::run(self.shared.clone(), session, incoming));
         down(receiver, closer).boxed()

@@ -94,6 +94,8 @@ struct Feed {
     streams: HashMap<String, Outlet>,
     /// What concerns every stream, for the next batch.
     pending: Vec<Told>,
+    /// Nodes whose streams may be welcome now, after this batch.
+    changed_nodes: Vec<String>,
 }
 
 /// Runs until `shutdown`, or until the store is closed.
@@ -142,6 +144,7 @@ impl Feed {
             withdrawals: Withdrawals::new(WAIT_MAX),
             streams: HashMap::new(),
             pending: Vec::new(),
+            changed_nodes: Vec::new(),
         };
         let mut at = None;
         // Slices before pods: a pod that stops needs to be known as listed or not.
@@ -160,6 +163,7 @@ impl Feed {
         }
         // Nobody was told anything yet; streams begin with a snapshot.
         feed.pending.clear();
+        feed.changed_nodes.clear();
         let watcher = feed.watch()?;
         Ok((feed, watcher))
     }
@@ -244,7 +248,7 @@ impl Feed {
                     .network
                     .node_changed(&key.name, node.as_ref().and_then(Object::get::<Node>));
                 self.pending.extend(changes);
-                self.welcome_if_waiting(&key.name);
+                self.changed_nodes.push(key.name.clone());
             }
             Kind::Service => {
                 let service = decode(key.kind, after);
@@ -408,7 +412,6 @@ impl Feed {
                 continue;
             }
             let own = std::mem::take(&mut stream.pending);
-            // A stream that was welcomed in this fold knows some of it already; once more changes nothing.
             if !network.is_empty() || !own.is_empty() {
                 let mut changes = network.clone();
                 changes.extend(own);
@@ -420,6 +423,10 @@ impl Feed {
                 }));
             }
             self.withdrawals.node_programmed(node, stream.known(self.revision));
+        }
+        // Their snapshots hold what was folded.
+        for node in std::mem::take(&mut self.changed_nodes) {
+            self.welcome_if_waiting(&node);
         }
     }
 

@@ -24,9 +24,6 @@ use super::Session;
 /// Parts of an answer that wait for its reader. With parts of 64 KiB this is 16 MiB, which smooths a large log.
 const WAITING_PARTS_MAX: usize = 256;
 
-/// How long all parts of one answer together may hold up their node's stream because the reader is slow.
-const STALL_MAX: Duration = Duration::from_secs(5);
-
 /// HTTP status of an answer whose node went away.
 const STATUS_GONE: u32 = 503;
 
@@ -36,8 +33,9 @@ const STATUS_GONE: u32 = 503;
 pub struct NodeUnreachable(pub String);
 
 /// The requests of one session that are not answered yet.
-#[derive(Default)]
 pub(super) struct Requests {
+    /// See [`super::Patience::stall`].
+    stall_max: Duration,
     last: AtomicU64,
     open: Mutex<HashMap<u64, Open>>,
 }
@@ -48,6 +46,14 @@ struct Open {
 }
 
 impl Requests {
+    pub(super) fn new(stall_max: Duration) -> Requests {
+        Requests {
+            stall_max,
+            last: AtomicU64::new(0),
+            open: Mutex::default(),
+        }
+    }
+
     /// Passes a part on to who asked. May wait while the reader is slow.
     pub(super) async fn deliver(&self, session: &Session, part: Reply) {
         let id = part.request_id;
@@ -57,7 +63,7 @@ impl Requests {
             return;
         };
         let began = Instant::now();
-        let wait = STALL_MAX.saturating_sub(stalled);
+        let wait = self.stall_max.saturating_sub(stalled);
         match tokio::time::timeout(wait, parts.send(part)).await {
             Ok(Ok(())) if !is_last => {
                 if let Some(open) = self.open.lock().get_mut(&id) {

@@ -6,7 +6,7 @@
 //!    └────────────────────────────▶ closed                the feed sends Welcome and the snapshot
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use api::{
     Kind, Timestamp,
@@ -22,12 +22,6 @@ use crate::{
     driver::{recorder::Record, resource_of},
     engine::{ApiError, Caller, Engine, WriteOptions},
 };
-
-/// How long an agent may take to say who it is.
-const HELLO_WAIT: Duration = Duration::from_secs(10);
-
-/// A stream without a word for three heartbeats is dead; nobody should wait for its node any longer.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Namespace of the nodes' leases.
 pub(super) const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -69,7 +63,7 @@ async fn converse(
     session: &Arc<Session>,
     incoming: &mut (impl Stream<Item = Result<FromAgent, Status>> + Send + Unpin),
 ) -> Status {
-    let hello = match tokio::time::timeout(HELLO_WAIT, incoming.next()).await {
+    let hello = match tokio::time::timeout(shared.patience.hello, incoming.next()).await {
         Ok(Some(Ok(FromAgent {
             kind: Some(from_agent::Kind::Hello(hello)),
         }))) => hello,
@@ -103,7 +97,7 @@ async fn converse(
     }
     let writes = Writes::start(shared.engine.clone(), session.node.clone());
     loop {
-        let message = match tokio::time::timeout(SILENCE_MAX, incoming.next()).await {
+        let message = match tokio::time::timeout(shared.patience.silence, incoming.next()).await {
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(status))) => return status,
             Ok(None) => return Status::cancelled("the agent closed the stream"),

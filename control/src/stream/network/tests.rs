@@ -79,7 +79,8 @@ fn endpoints_are_told_as_what_differs() {
         told(&network.service_changed("default", "web", Some(&web()))),
         ["service 1 web", "endpoints 1 replace +10.42.0.1:8080:ready"]
     );
-    let steps: [(&[(&str, bool, bool)], &[&str]); 5] = [
+    type Step<'a> = (&'a [(&'a str, bool, bool)], &'a [&'a str]);
+    let steps: [Step<'_>; 5] = [
         (&[a, b], &["endpoints 1 +10.42.0.2:8080:ready"]),
         (&[b, a], &[]),
         (&[a, ("10.42.0.2", false, true)], &["endpoints 1 +10.42.0.2:8080:not"]),
