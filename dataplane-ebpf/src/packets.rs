@@ -174,14 +174,14 @@ fn carry_out(skb: *mut __sk_buff, hook: Hook, packet: &Packet, verdict: Verdict)
             Ok(unsafe { bpf_redirect_peer(verdict.link, 0) } as i32)
         }
         Action::Tunnel => {
-            if hook == Hook::ToOverlay {
-                return enter_tunnel(skb, &verdict).map(|()| NEXT);
-            }
             let config = Maps.config().ok_or(Reason::NotConfigured)?;
-            write(skb, packet, true)?;
-            let [a, b, c, d, e, f] = config.overlay_mac;
-            store(skb, 0, &[a, b, c, d, e, f, a, b, c, d, e, f])?;
+            // Where the device is entered by the host's stack there is no hop of ours.
+            write(skb, packet, hook != Hook::ToOverlay)?;
+            store(skb, 0, &overlay_macs(&config.overlay_mac))?;
             enter_tunnel(skb, &verdict)?;
+            if hook == Hook::ToOverlay {
+                return Ok(NEXT);
+            }
             // SAFETY: the helper takes plain numbers.
             Ok(unsafe { bpf_redirect(config.overlay_ifindex, 0) } as i32)
         }
@@ -192,6 +192,14 @@ fn carry_out(skb: *mut __sk_buff, hook: Hook, packet: &Packet, verdict: Verdict)
             Ok(unsafe { bpf_redirect_neigh(config.uplink_ifindex, core::ptr::null_mut(), 0, 0) } as i32)
         }
     }
+}
+
+/// Destination and source of frames in the overlay. Every node's device has the same MAC, and a device drops frames
+/// from its own: the source is another one.
+#[inline(always)]
+fn overlay_macs(device: &Mac) -> [u8; 12] {
+    let [a, b, c, d, e, f] = *device;
+    [a, b, c, d, e, f, a, b, c, d, e, f ^ 0x80]
 }
 
 /// Makes the packet what its tuple says, with all checksums.
