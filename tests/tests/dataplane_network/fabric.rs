@@ -113,7 +113,6 @@ impl Node {
 
     /// As an agent does when it starts: open, pods, image.
     pub(crate) fn start(&mut self, state: &NetState) {
-        let t = std::time::Instant::now();
         let config = self.config.clone();
         let ports: Vec<_> = self.pods.iter().map(|pod| pod.port.clone()).collect();
         let dataplane = inside(&self.namespace, move || {
