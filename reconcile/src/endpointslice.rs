@@ -238,7 +238,7 @@ impl<'a> Packing<'a> {
         }
         let mut by_ports: Vec<(Vec<EndpointPort>, Vec<&'a EndpointSlice>)> = Vec::new();
         for slice in present {
-            let ports = slice.ports.clone().unwrap_or_default();
+            let ports = endpoint::complete(slice.ports.as_deref().unwrap_or_default());
             match by_ports.iter_mut().find(|(group, _)| *group == ports) {
                 Some((_, group)) => group.push(slice),
                 None => by_ports.push((ports, vec![slice])),
@@ -336,7 +336,7 @@ impl<'a> Packing<'a> {
     fn differs(&self, draft: &Draft<'_>) -> bool {
         draft.present.is_none_or(|present| {
             present.endpoints.as_deref().unwrap_or_default() != draft.endpoints
-                || present.ports.as_deref().unwrap_or_default() != draft.ports
+                || endpoint::complete(present.ports.as_deref().unwrap_or_default()) != draft.ports
                 || present.metadata.labels.as_ref() != Some(&self.labels)
                 || facts::controller(&present.metadata)
                     .is_none_or(|owner| owner.uid != facts::uid(&self.service.metadata))

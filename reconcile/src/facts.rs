@@ -150,6 +150,12 @@ pub(crate) fn available_in(pod: &Pod, min_ready: Duration, now: Timestamp) -> Op
     Some(min_ready.saturating_sub(elapsed(since, now)))
 }
 
+/// A count as statuses hold it: most of them leave zero out, and what the API server would drop must not look like a
+/// difference to it.
+pub(crate) fn nonzero(count: i32) -> Option<i32> {
+    (count != 0).then_some(count)
+}
+
 /// A condition of the node.
 pub(crate) fn node_condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
     node.status

@@ -273,11 +273,11 @@ fn status(
         .count();
     ReplicaSetStatus {
         replicas: count(&|_| true),
-        fully_labeled_replicas: Some(count(&|pod| {
+        fully_labeled_replicas: facts::nonzero(count(&|pod| {
             matching::has_all(pod.metadata.labels.as_ref(), &template_labels)
         })),
-        ready_replicas: Some(count(&facts::is_ready)),
-        available_replicas: Some(count(&|pod| {
+        ready_replicas: facts::nonzero(count(&facts::is_ready)),
+        available_replicas: facts::nonzero(count(&|pod| {
             facts::available_in(pod, min_ready, now) == Some(Duration::ZERO)
         })),
         terminating_replicas: Some(i32::try_from(terminating).unwrap_or(i32::MAX)),

@@ -37,20 +37,19 @@ pub(super) fn counted(subject: &Subject<'_>, found: &Found<'_>) -> DeploymentSta
         found.all().filter_map(|set| set.status.as_ref()).map(count).sum()
     };
     let available = sum(&|status| status.available_replicas.unwrap_or(0));
-    let some = |count: i32| Some(count);
     DeploymentStatus {
         observed_generation: subject.deployment.metadata.generation,
-        replicas: some(sum(&|status| status.replicas)),
-        updated_replicas: some(
+        replicas: facts::nonzero(sum(&|status| status.replicas)),
+        updated_replicas: facts::nonzero(
             found
                 .new
                 .and_then(|set| set.status.as_ref())
                 .map_or(0, |status| status.replicas),
         ),
-        ready_replicas: some(sum(&|status| status.ready_replicas.unwrap_or(0))),
-        available_replicas: some(available),
-        unavailable_replicas: some((found.all().map(size).sum::<i32>() - available).max(0)),
-        terminating_replicas: some(sum(&|status| status.terminating_replicas.unwrap_or(0))),
+        ready_replicas: facts::nonzero(sum(&|status| status.ready_replicas.unwrap_or(0))),
+        available_replicas: facts::nonzero(available),
+        unavailable_replicas: facts::nonzero((found.all().map(size).sum::<i32>() - available).max(0)),
+        terminating_replicas: Some(sum(&|status| status.terminating_replicas.unwrap_or(0))),
         collision_count: before.and_then(|status| status.collision_count),
         conditions: before.and_then(|status| status.conditions.clone()),
     }
@@ -60,7 +59,7 @@ pub(super) fn counted(subject: &Subject<'_>, found: &Found<'_>) -> DeploymentSta
 pub(super) fn is_complete(subject: &Subject<'_>, status: &DeploymentStatus) -> bool {
     [status.updated_replicas, status.replicas, status.available_replicas]
         .iter()
-        .all(|count| *count == Some(subject.replicas))
+        .all(|count| count.unwrap_or(0) == subject.replicas)
 }
 
 pub(super) fn status(subject: &Subject<'_>, found: &Found<'_>, now: Timestamp) -> Told {

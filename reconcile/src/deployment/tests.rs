@@ -87,7 +87,7 @@ fn a_deployment_runs() {
         ),
         (Some(3), Some(3), Some(3), Some(3))
     );
-    assert_eq!(status.unavailable_replicas, Some(0));
+    assert_eq!(status.unavailable_replicas, None);
     let progressing = condition(&cluster, "Progressing");
     assert_eq!(
         (

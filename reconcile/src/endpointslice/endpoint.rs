@@ -131,8 +131,21 @@ pub(super) fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
                 name: Some(port.name.clone().unwrap_or_default()),
                 protocol: Some(protocol(port.protocol.as_deref()).to_owned()),
                 port: Some(target(port, pod)?),
-                app_protocol: port.app_protocol.clone(),
+                app_protocol: port.app_protocol.clone().filter(|name| !name.is_empty()),
             })
+        })
+        .collect()
+}
+
+/// Ports with nothing left to a default, so that they compare by meaning.
+pub(super) fn complete(ports: &[EndpointPort]) -> Vec<EndpointPort> {
+    ports
+        .iter()
+        .map(|port| EndpointPort {
+            name: Some(port.name.clone().unwrap_or_default()),
+            protocol: Some(protocol(port.protocol.as_deref()).to_owned()),
+            port: port.port,
+            app_protocol: port.app_protocol.clone().filter(|name| !name.is_empty()),
         })
         .collect()
 }

@@ -64,8 +64,12 @@ fn a_service_lists_its_pods() {
     assert_eq!(slices[0].address_type, "IPv4");
     let port = &slices[0].ports.as_ref().unwrap()[0];
     assert_eq!(
-        (port.name.as_deref(), port.protocol.as_deref(), port.port),
-        (Some(""), Some("TCP"), Some(8080))
+        (
+            port.name.clone().unwrap_or_default().as_str(),
+            port.protocol.as_deref(),
+            port.port
+        ),
+        ("", Some("TCP"), Some(8080))
     );
     let listed = endpoints(&cluster, "web");
     assert_eq!(listed.len(), 2);

@@ -40,6 +40,7 @@ const DRAWN: [&str; 22] = [
 pub(crate) fn assert_robust(script: fn(&mut Cluster)) {
     let mut calm = Cluster::new(0, Disturbance::default());
     script(&mut calm);
+    calm.assert_at_rest();
     let wanted = summary(&calm);
     let seeds = match std::env::var("SIMULATION_SEED") {
         Ok(seed) => vec![seed.parse().expect("a number")],
@@ -57,6 +58,7 @@ pub(crate) fn assert_robust(script: fn(&mut Cluster)) {
             },
         );
         script(&mut disturbed);
+        disturbed.assert_at_rest();
         let found = summary(&disturbed);
         let missing: Vec<&String> = wanted.iter().filter(|line| !found.contains(line)).collect();
         let added: Vec<&String> = found.iter().filter(|line| !wanted.contains(line)).collect();

@@ -243,8 +243,11 @@ impl Server {
         }
     }
 
-    /// Stores a version, whatever it is.
-    pub(crate) fn put(&mut self, mut object: Object) {
+    /// Stores a version, whatever it is, in the form that the API server gives it.
+    pub(crate) fn put(&mut self, object: Object) {
+        let mut json = object.to_json();
+        drop_absent(&mut json);
+        let mut object = Object::decode(object.kind(), json.to_string().as_bytes()).expect("what was encoded decodes");
         self.world.revision += 1;
         object.metadata_mut().resource_version = Some(self.world.revision.to_string());
         self.history.push(Change {
@@ -263,6 +266,44 @@ impl Server {
             after: None,
         });
         self.world.remove(key);
+    }
+}
+
+/// Fields in which zero or false means absent.
+const ZERO_IS_ABSENT: [&str; 6] = [
+    "availableReplicas",
+    "fullyLabeledReplicas",
+    "readyReplicas",
+    "unavailableReplicas",
+    "updatedReplicas",
+    "unschedulable",
+];
+
+/// Fields that hold maps of people's own, where an empty string is a value.
+const FREE_MAPS: [&str; 6] = [
+    "labels",
+    "annotations",
+    "matchLabels",
+    "selector",
+    "nodeSelector",
+    "data",
+];
+
+/// Drops what is no value to the API server: empty strings, and zero in some fields.
+fn drop_absent(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, field| {
+                field.as_str() != Some("")
+                    && !(ZERO_IS_ABSENT.contains(&name.as_str()) && (field.as_i64() == Some(0) || *field == false))
+            });
+            let nested = fields
+                .iter_mut()
+                .filter(|(name, _)| !FREE_MAPS.contains(&name.as_str()));
+            nested.for_each(|(_, field)| drop_absent(field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_absent),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
