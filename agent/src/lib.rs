@@ -11,6 +11,8 @@ pub mod image;
 pub mod join;
 pub mod net;
 pub mod pods;
+mod runtime;
+pub mod shim;
 pub mod state;
 pub mod stream;
 
