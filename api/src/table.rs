@@ -3,9 +3,18 @@
 //! Never here: list metadata and content negotiation, which the server adds.
 //! Source: `pkg/printers/internalversion` of Kubernetes, by its output; `meta.k8s.io/v1` Table.
 
+mod age;
+mod cluster;
+mod column;
+mod network;
+mod pods;
+mod storage;
+mod workloads;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use self::column::{Column, NAME, Printer, column};
 use crate::resource::Resource;
 
 /// What a row carries of its object.
@@ -27,28 +36,56 @@ pub fn render(resource: &Resource, items: &[Value], now: Timestamp) -> Value {
 
 /// As [`render`], with the choice of what rows carry.
 #[must_use]
-pub fn render_including(_resource: &Resource, items: &[Value], _now: Timestamp, include: IncludeObject) -> Value {
+pub fn render_including(resource: &Resource, items: &[Value], now: Timestamp, include: IncludeObject) -> Value {
+    let printer = printer(resource);
     let rows: Vec<Value> = items
         .iter()
         .map(|item| {
-            let mut row = json!({ "cells": [item["metadata"]["name"], item["metadata"]["creationTimestamp"]] });
+            let mut row = json!({ "cells": (printer.cells)(item, now) });
+            if let Some(condition) = (printer.condition)(item) {
+                row["conditions"] = json!([condition]);
+            }
             if let Some(object) = included(item, include) {
                 row["object"] = object;
             }
             row
         })
         .collect();
+    let columns: Vec<Value> = printer.columns.iter().map(Column::definition).collect();
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": {},
-        "columnDefinitions": [
-            { "name": "Name", "type": "string", "format": "name", "description": "", "priority": 0 },
-            { "name": "Created At", "type": "date", "format": "", "description": "", "priority": 0 },
-        ],
+        "columnDefinitions": columns,
         "rows": rows,
     })
 }
+
+fn printer(resource: &Resource) -> &'static Printer {
+    match (resource.group, resource.kind) {
+        ("", "ConfigMap") => &storage::CONFIG_MAP,
+        ("", "Event") => &cluster::EVENT,
+        ("", "Namespace") => &cluster::NAMESPACE,
+        ("", "Node") => &cluster::NODE,
+        ("", "Pod") => &pods::POD,
+        ("", "Secret") => &storage::SECRET,
+        ("", "Service") => &network::SERVICE,
+        ("", "ServiceAccount") => &storage::SERVICE_ACCOUNT,
+        ("apps", "Deployment") => &workloads::DEPLOYMENT,
+        ("apps", "ReplicaSet") => &workloads::REPLICA_SET,
+        ("coordination.k8s.io", "Lease") => &cluster::LEASE,
+        ("discovery.k8s.io", "EndpointSlice") => &network::ENDPOINT_SLICE,
+        _ => &ANY,
+    }
+}
+
+/// Kinds without columns of their own.
+static ANY: Printer = Printer::new(&[NAME, column("Created At", "date", 0)], |item, _| {
+    vec![
+        item["metadata"]["name"].clone(),
+        item["metadata"]["creationTimestamp"].clone(),
+    ]
+});
 
 fn included(item: &Value, include: IncludeObject) -> Option<Value> {
     match include {
@@ -61,3 +98,6 @@ fn included(item: &Value, include: IncludeObject) -> Option<Value> {
         IncludeObject::Object => Some(item.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;
