@@ -307,6 +307,14 @@ static RESOURCES: &[Resource] = &[
                 verbs: &["create"],
             },
             Subresource {
+                name: "eviction",
+                group: "policy",
+                version: "v1",
+                kind: "Eviction",
+                definition: "io.k8s.api.policy.v1.Eviction",
+                verbs: &["create"],
+            },
+            Subresource {
                 name: "log",
                 group: "",
                 version: "v1",

@@ -570,6 +570,13 @@ async fn subresources_of_pods() {
             .status,
         StatusCode::CONFLICT
     );
+    let evicted = server.send("POST", &format!("{path}/eviction"), &[], "{}").await;
+    assert_eq!(
+        (evicted.status, &evicted.json()["status"]),
+        (StatusCode::CREATED, &json!("Success"))
+    );
+    let marked = server.get(path).await.json();
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30);
     let silent = server.get(&format!("{path}/log")).await;
     assert_eq!(silent.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(
