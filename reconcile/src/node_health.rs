@@ -50,6 +50,9 @@ const PRESSURES: [(&str, &str); 4] = [
 /// Conditions that nobody knows any more once the agent is silent.
 const REPORTED: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 
+/// Why a pod that is ready for all its node knows is not ready for the cluster.
+const WITHDRAWN_REASON: &str = "NodeNotReady";
+
 /// Plans nodes, each by its key.
 #[derive(Debug)]
 pub(crate) struct NodeHealth {
@@ -123,6 +126,8 @@ impl Planner for NodeHealth {
         }
         if is_unknown(node) {
             withdraw_pods(world, key, context.now, &mut plan);
+        } else if is_ready(node) {
+            restore_pods(world, key, context.now, &mut plan);
         }
         if let Some(tainted) = with_taints(world, node, context.now) {
             plan.actions.push(Action::Update(Box::new(tainted.into())));
@@ -192,6 +197,8 @@ fn withdraw_pods(world: &World, node: &ObjectKey, now: Timestamp, plan: &mut Pla
         let mut withdrawn = pod.clone();
         let not_ready = PodCondition {
             status: "False".to_owned(),
+            reason: Some(WITHDRAWN_REASON.to_owned()),
+            message: Some("Node is not ready".to_owned()),
             ..present
         };
         facts::set_pod_condition(&mut withdrawn, not_ready, now);
@@ -206,6 +213,28 @@ fn withdraw_pods(world: &World, node: &ObjectKey, now: Timestamp, plan: &mut Pla
         ));
     }
     plan.actions.append(&mut announcements);
+}
+
+/// Makes those pods ready again that [`withdraw_pods`] made not ready, if their containers are as the agent last said.
+/// An agent that was cut off tells its pods anew; one that was only late does not know that it was doubted.
+fn restore_pods(world: &World, node: &ObjectKey, now: Timestamp, plan: &mut Plan) {
+    for pod in world.pods_on(&node.name).filter(|pod| facts::is_active(pod)) {
+        let was_withdrawn = facts::pod_condition(pod, "Ready")
+            .filter(|ready| ready.status == "False" && ready.reason.as_deref() == Some(WITHDRAWN_REASON));
+        let runs = facts::pod_condition(pod, "ContainersReady").is_some_and(|containers| containers.status == "True");
+        let Some(present) = was_withdrawn.filter(|_| runs) else {
+            continue;
+        };
+        let mut restored = pod.clone();
+        let ready = PodCondition {
+            status: "True".to_owned(),
+            reason: None,
+            message: None,
+            ..present.clone()
+        };
+        facts::set_pod_condition(&mut restored, ready, now);
+        plan.actions.push(Action::UpdateStatus(Box::new(restored.into())));
+    }
 }
 
 /// The node with the taints that its conditions call for; `None` if it has them. Other taints stay as they are, but

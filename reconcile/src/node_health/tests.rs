@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use api::{
     Kind,
-    k8s_openapi::api::{
-        core::v1::{Node, Pod},
-        discovery::v1::EndpointSlice,
+    k8s_openapi::{
+        api::{
+            coordination::v1::Lease,
+            core::v1::{Node, Pod},
+            discovery::v1::EndpointSlice,
+        },
+        apimachinery::pkg::apis::meta::v1::MicroTime,
     },
 };
 use serde_json::json;
@@ -82,6 +86,34 @@ fn a_silent_node_is_marked_withdrawn_and_welcomed_back() {
         (ready(&cluster, "node-2").0.as_str(), taints(&cluster, "node-2")),
         ("True", vec![])
     );
+}
+
+#[test]
+fn pods_of_a_node_that_was_only_late_are_ready_again_without_a_word_about_them() {
+    let mut cluster = Cluster::with_nodes(2);
+    cluster.apply(&service("web"));
+    cluster.apply(&deployment("web", 2, "web:1"));
+    let works = cluster.get::<Node>("", "node-2").clone();
+    for pod in cluster.all::<Pod>().into_iter().cloned().collect::<Vec<_>>() {
+        let mut pod = pod;
+        let containers_ready = serde_json::from_value(json!({"type": "ContainersReady", "status": "True"})).unwrap();
+        pod.status
+            .as_mut()
+            .unwrap()
+            .conditions
+            .as_mut()
+            .unwrap()
+            .push(containers_ready);
+        cluster.server.put(pod.into());
+    }
+    cluster.kill_agent("node-2");
+    cluster.tick(Duration::from_secs(50));
+    assert_eq!(ready_endpoints(&cluster), 1);
+    cluster.server.put(works.into());
+    cluster.edit::<Lease>("kube-node-lease", "node-2", |lease| {
+        lease.spec.as_mut().unwrap().renew_time = Some(MicroTime("2026-01-01T01:00:00Z".parse().unwrap()));
+    });
+    assert_eq!(ready_endpoints(&cluster), 2);
 }
 
 #[test]
