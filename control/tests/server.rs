@@ -4,12 +4,14 @@
 
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
+use api::node_stream::JoinRequest;
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use control::{ServerConfig, ServerError};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinHandle};
@@ -160,6 +162,57 @@ async fn a_server_lets_the_administrator_in_and_comes_back_as_it_was() {
     let path = "/api/v1/namespaces/default/configmaps/kept";
     let (status, kept) = request(dir, server.port, Who::Admin, "GET", path, None).await.unwrap();
     assert_eq!(status, StatusCode::OK, "{kept}");
+    server.stop().await;
+}
+
+/// Calls the node stream's `Join` over HTTP/2, answers its gRPC status.
+async fn join(dir: &Path, port: u16, token: &str) -> String {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = tls(dir, Who::Nobody);
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let message = JoinRequest {
+        token: token.to_owned(),
+        node_name: "n1".to_owned(),
+        csr_der: b"not a request".to_vec(),
+    };
+    let message = message.encode_to_vec();
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    let request = Request::builder()
+        .method("POST")
+        .uri(format!("https://localhost:{port}/skep.node.v1.NodeStream/Join"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Body::from(frame))
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let trailers = body.collect().await.unwrap().trailers().cloned();
+    connection.abort();
+    let status = parts
+        .headers
+        .get("grpc-status")
+        .or(trailers.as_ref().and_then(|map| map.get("grpc-status")));
+    status.expect("a gRPC answer").to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn agents_join_on_the_same_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let token = std::fs::read_to_string(dir.path().join("join-token")).unwrap();
+    let token = token.split(':').next().unwrap();
+    // gRPC: 16 is Unauthenticated, 3 is InvalidArgument.
+    assert_eq!(join(dir.path(), server.port, "aaaaaa.bbbbbbbbbbbbbbbb").await, "16");
+    assert_eq!(join(dir.path(), server.port, token).await, "3");
     server.stop().await;
 }
 
