@@ -5,6 +5,7 @@ mod requests;
 mod statuses;
 mod stops;
 mod telling;
+mod whole;
 
 use std::time::Duration;
 
