@@ -122,6 +122,20 @@ async fn with_nodes(cluster: &Cluster) {
     }
 }
 
+/// Waits until pods may go to every node.
+async fn until_open(cluster: &Cluster) {
+    for node in ["n1", "n2", "n3"] {
+        cluster
+            .until("an open node", |cluster| {
+                let node = cluster.get(Kind::Node, "", node)?;
+                let is_ready = node["status"]["conditions"][0]["status"] == "True";
+                let is_free = node["spec"]["taints"].as_array().is_none_or(Vec::is_empty);
+                (is_ready && is_free).then_some(())
+            })
+            .await;
+    }
+}
+
 impl Cluster {
     fn list(&self, kind: Kind, namespace: &str) -> Vec<Value> {
         let request = crate::store::ListRequest {
@@ -184,6 +198,7 @@ async fn a_deployment_comes_to_life_scales_rolls_over_and_goes() {
     let cluster = Cluster::new().await;
     let (_stop, _driver) = drive(&cluster);
     with_nodes(&cluster).await;
+    until_open(&cluster).await;
     cluster.create(Kind::Deployment, "default", deployment(3)).await;
     cluster.create(Kind::Service, "default", service()).await;
     let nodes = cluster
@@ -247,7 +262,7 @@ async fn a_driver_that_is_stopped_again_and_again_ends_where_an_undisturbed_one_
     for changes in [1, 2, 3, 5, 8, 13, 21, 34] {
         let (stop, driver) = drive(&cluster);
         let target = cluster.store.revision() + changes;
-        let reached = tokio::time::timeout(Duration::from_secs(2), cluster.store.wait_for(target));
+        let reached = tokio::time::timeout(QUIET, cluster.store.wait_for(target));
         // A driver that has nothing left to do makes no changes.
         let _ = reached.await;
         stop.cancel();
