@@ -12,6 +12,7 @@ use std::{
 };
 
 use api::{Kind, Timestamp};
+use futures::{StreamExt, stream::FuturesUnordered};
 use reconcile::plan::{Announcement, Severity};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,9 @@ use crate::engine::{ApiError, Caller, Engine, Patch, WriteOptions};
 
 /// Events that wait to be written. Bounds memory when the disk is slow; events beyond it are dropped.
 const QUEUED_RECORDS_MAX: usize = 1024;
+
+/// Events written at a time, so that a burst shares the store's syncs.
+const CONCURRENT_WRITES_MAX: usize = 16;
 
 /// The same event is written at most this often.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(10);
@@ -84,26 +88,32 @@ pub(crate) fn start(engine: Engine, shutdown: CancellationToken) -> (mpsc::Sende
     let (sender, mut records) = mpsc::channel(QUEUED_RECORDS_MAX);
     let task = tokio::spawn(async move {
         let mut repeats = Repeats::default();
+        let mut writes = FuturesUnordered::new();
         loop {
-            let record = tokio::select! {
-                record = records.recv() => record,
-                () = shutdown.cancelled() => None,
-            };
-            let Some(record) = record else { return };
-            let Some(count) = repeats.admit(&record, Instant::now()) else {
-                continue;
-            };
-            if let Err(error) = write(&engine, &record, count).await {
-                tracing::warn!(
-                    reason = %record.reason,
-                    object = %record.name,
-                    error = &error as &dyn Error,
-                    "event was not written"
-                );
+            tokio::select! {
+                record = records.recv(), if writes.len() < CONCURRENT_WRITES_MAX => {
+                    let Some(record) = record else { return };
+                    if let Some(count) = repeats.admit(&record, Instant::now()) {
+                        writes.push(record_one(&engine, record, count));
+                    }
+                }
+                Some(()) = writes.next() => {}
+                () = shutdown.cancelled() => return,
             }
         }
     });
     (sender, task)
+}
+
+async fn record_one(engine: &Engine, record: Record, count: u32) {
+    if let Err(error) = write(engine, &record, count).await {
+        tracing::warn!(
+            reason = %record.reason,
+            object = %record.name,
+            error = &error as &dyn Error,
+            "event was not written"
+        );
+    }
 }
 
 /// Which events were written when, and how often they came since.

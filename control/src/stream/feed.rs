@@ -8,7 +8,7 @@
 //! object read for a stream may be newer than the revision; its change then comes again, which is harmless.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     error::Error,
     time::{Duration, Instant},
 };
@@ -96,6 +96,9 @@ struct Feed {
     pending: Vec<Told>,
     /// Nodes whose streams may be welcome now, after this batch.
     changed_nodes: Vec<String>,
+    /// Nodes without a stream that stops still wait for, and until when: an agent or a server that starts again must
+    /// not make pods stop while a node sends them connections.
+    absent: BTreeMap<String, Instant>,
 }
 
 /// Runs until `shutdown`, or until the store is closed.
@@ -145,6 +148,7 @@ impl Feed {
             streams: HashMap::new(),
             pending: Vec::new(),
             changed_nodes: Vec::new(),
+            absent: BTreeMap::new(),
         };
         let mut at = None;
         // Slices before pods: a pod that stops needs to be known as listed or not.
@@ -163,7 +167,10 @@ impl Feed {
         }
         // Nobody was told anything yet; streams begin with a snapshot.
         feed.pending.clear();
-        feed.changed_nodes.clear();
+        for node in std::mem::take(&mut feed.changed_nodes) {
+            feed.withdrawals.node_connected(&node);
+            feed.absent.insert(node, Instant::now() + WAIT_MAX);
+        }
         let watcher = feed.watch()?;
         Ok((feed, watcher))
     }
@@ -248,7 +255,12 @@ impl Feed {
                     .network
                     .node_changed(&key.name, node.as_ref().and_then(Object::get::<Node>));
                 self.pending.extend(changes);
-                self.changed_nodes.push(key.name.clone());
+                if node.is_some() {
+                    self.changed_nodes.push(key.name.clone());
+                } else {
+                    self.absent.remove(&key.name);
+                    self.withdrawals.node_disconnected(&key.name);
+                }
             }
             Kind::Service => {
                 let service = decode(key.kind, after);
@@ -344,14 +356,16 @@ impl Feed {
                     programmed: 0,
                     pending: Vec::new(),
                 };
-                self.withdrawals.node_disconnected(&node);
-                self.streams.insert(node.clone(), stream);
-                self.welcome_if_waiting(&node);
+                // Of two streams that begin at once the later one stays, whichever came here first.
+                if self.streams.get(&node).is_none_or(|known| known.session < session) {
+                    self.streams.insert(node.clone(), stream);
+                    self.welcome_if_waiting(&node);
+                }
             }
             FeedCommand::Leave { node, session } => {
                 if self.streams.get(&node).is_some_and(|stream| stream.session == session) {
                     self.streams.remove(&node);
-                    self.withdrawals.node_disconnected(&node);
+                    self.absent.insert(node, Instant::now() + WAIT_MAX);
                 }
             }
             FeedCommand::Programmed {
@@ -400,6 +414,7 @@ impl Feed {
             for message in messages {
                 stream.send(message);
             }
+            self.absent.remove(node);
             self.withdrawals.node_connected(node);
         }
     }
@@ -431,6 +446,15 @@ impl Feed {
     }
 
     fn allow_stops(&mut self) {
+        let now = Instant::now();
+        let given_up: Vec<String> = self
+            .absent
+            .extract_if(.., |_, until| *until <= now)
+            .map(|(node, _)| node)
+            .collect();
+        for node in given_up {
+            self.withdrawals.node_disconnected(&node);
+        }
         for allowed in self.withdrawals.newly_allowed(Timestamp::now()) {
             tracing::debug!(pod.uid = %allowed.pod_uid, node = %allowed.node, by = ?allowed.by, "stop allowed");
             // A node without a stream is told when it comes back.
@@ -440,10 +464,13 @@ impl Feed {
         }
     }
 
+    /// When [`Feed::allow_stops`] has something to do although nothing changes.
     fn deadline(&self) -> Option<Instant> {
-        let deadline = self.withdrawals.next_deadline()?;
-        let left = deadline.duration_since(Timestamp::now());
-        Some(Instant::now() + Duration::try_from(left).unwrap_or(Duration::ZERO))
+        let stop = self.withdrawals.next_deadline().map(|deadline| {
+            let left = deadline.duration_since(Timestamp::now());
+            Instant::now() + Duration::try_from(left).unwrap_or(Duration::ZERO)
+        });
+        self.absent.values().copied().chain(stop).min()
     }
 }
 

@@ -78,7 +78,7 @@ async fn a_pod_of_no_service_may_stop_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_node_whose_stream_is_down() {
+async fn a_node_whose_agent_starts_again_is_waited_for() {
     let cluster = Cluster::new().await;
     web(&cluster).await;
     let mut one = cluster.agent("n1", "10.42.1.0/24").await;
@@ -87,13 +87,15 @@ async fn nobody_waits_for_a_node_whose_stream_is_down() {
     cluster.create(Kind::EndpointSlice, "default", slice(&pod, false)).await;
     program_until(&mut one, "endpoints").await;
     two.until("endpoints").await;
+    drop(two);
     cluster.delete(Kind::Pod, "a", None).await;
     cluster
         .patch(Kind::EndpointSlice, "web-1", None, slice(&pod, true))
         .await;
     program_until(&mut one, "endpoints").await;
     one.expect_quiet().await;
-    drop(two);
+    let mut two = cluster.dial("n2").await;
+    two.snapshot().await;
     assert_eq!(stop_allowed(&mut one).await, pod["metadata"]["uid"]);
 }
 
