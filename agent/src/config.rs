@@ -89,10 +89,4 @@ impl Paths {
     pub fn dns_sockets(&self) -> PathBuf {
         self.data_dir.join("dns.sock")
     }
-
-    /// Conditions as last reported, so that their transition times survive a restart.
-    #[must_use]
-    pub fn conditions(&self) -> PathBuf {
-        self.data_dir.join("conditions.json")
-    }
 }

@@ -2,18 +2,27 @@
 //!
 //! Never here: the store, Raft, the control plane.
 
+pub mod cleanup;
 pub mod config;
 pub mod dataplane;
 pub mod dial;
 pub mod dns_sockets;
 mod durable;
+pub mod hierarchies;
 pub mod image;
 pub mod join;
 pub mod net;
+pub mod node_status;
 pub mod pods;
+pub mod programming;
+pub mod ranges;
+mod requests;
+pub mod run;
 mod runtime;
 pub mod shim;
 pub mod state;
 pub mod stream;
 
+pub use cleanup::{CleanupError, Removed, cleanup};
 pub use config::AgentConfig;
+pub use run::{AgentError, run};

@@ -24,12 +24,11 @@ use std::{
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use rtnetlink::packet_route::address::AddressScope;
 use tracing::{info, warn};
 
 use crate::durable;
 
-use link::{Link, LinkError, Netlink, Via, Vxlan};
+use link::{AddressScope, Link, LinkError, Netlink, Via, Vxlan};
 pub use pod::{PodNet, PodNetConfig};
 pub use port::{Port, PortError, Ports};
 pub use resolver::PodResolver;

@@ -54,8 +54,6 @@ pub enum Taken {
     Delta {
         /// Whether any was about nodes, services or endpoints.
         net: bool,
-        /// Whether any was about nodes.
-        nodes: bool,
     },
 }
 
@@ -208,18 +206,14 @@ impl Mirror {
                 Taken::Snapshot
             }
             Phase::Delta => {
-                let mut taken = (false, false);
+                let mut about_net = false;
                 let mut net = self.net.write();
                 for change in &batch.changes {
-                    taken.0 |= net.apply(change);
-                    taken.1 |= matches!(change.kind, Some(change::Kind::Node(_) | change::Kind::NodeRemoved(_)));
+                    about_net |= net.apply(change);
                     self.objects.take(change);
                 }
                 self.revision = batch.revision;
-                Taken::Delta {
-                    net: taken.0,
-                    nodes: taken.1,
-                }
+                Taken::Delta { net: about_net }
             }
         }
     }

@@ -15,13 +15,15 @@ use ipnet::Ipv4Net;
 use rtnetlink::{
     AddressMessageBuilder, Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
     packet_route::{
-        address::{AddressAttribute, AddressScope},
+        address::AddressAttribute,
         link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
         neighbour::NeighbourState,
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
     },
 };
 use tokio::task::JoinHandle;
+
+pub use rtnetlink::packet_route::address::AddressScope;
 
 /// Routes made by Skep carry this number (`ip route show proto 83`), free in rtnetlink.h and rt_protos.
 const ROUTE_PROTOCOL: RouteProtocol = RouteProtocol::Other(83);

@@ -17,7 +17,7 @@ use api::{net_state::NetState, node_stream::Service};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use parking_lot::{Mutex, RwLock};
-use rtnetlink::packet_route::{address::AddressScope, link::InfoKind};
+use rtnetlink::packet_route::link::InfoKind;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tracing::info;
@@ -25,7 +25,7 @@ use tracing::info;
 use super::{
     NodeNet, PodResolver, Port, Ports,
     ipam::{self, Ledger},
-    link::{self, Link, LinkError, Netlink, Veth, Via},
+    link::{self, AddressScope, Link, LinkError, Netlink, Veth, Via},
     netns::{self, NetnsError},
 };
 use crate::{
