@@ -11,7 +11,7 @@ use super::{
     negotiate::{BodyType, body_type},
     query::propagation,
 };
-use crate::engine::{ApiError, DeleteOptions, FieldValidation, Patch, WriteOptions};
+use crate::engine::{ApiError, DeleteOptions, FieldValidation, Patch, WriteOptions, strict_error};
 
 /// As in Kubernetes: a few times the biggest object that the store should hold.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -52,7 +52,10 @@ pub(super) async fn object(
             FieldValidation::Warn => duplicates
                 .into_iter()
                 .for_each(|duplicate| options.warnings.push(duplicate)),
-            FieldValidation::Strict => return Err(crate::engine::strict_error(resource, &duplicates)),
+            FieldValidation::Strict => {
+                let unknown = schema::check_fields(resource, &object);
+                return Err(strict_error(resource, &[duplicates, unknown].concat()));
+            }
         }
     }
     Ok(object)
