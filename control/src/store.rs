@@ -336,7 +336,7 @@ impl Store {
     /// handed it.
     ///
     /// Answers one revision per write, in order: that of the change for a put or a removal, the store's for a check
-    /// or the removal of nothing. Waits while [`QUEUED_COMMANDS_MAX`] commands are queued; a caller that stops
+    /// or the removal of nothing. Waits while too many commands are queued; a caller that stops
     /// waiting before that has written nothing, later the command may still be carried out.
     ///
     /// # Errors

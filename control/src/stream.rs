@@ -1,8 +1,8 @@
 //! The node stream's server: agents join, register, are told what concerns them, and tell what they see.
 //!
-//! One task folds the store's changes for all nodes ([`feed`]); one task per stream takes what its agent says
-//! ([`session`]) and writes it through the engine ([`writes`]). Requests for a node (logs, its maps) travel down its
-//! stream ([`requests`]). Never here: decisions about pods and nodes (`reconcile`), TLS, REST.
+//! One task folds the store's changes for all nodes (`feed`); one task per stream takes what its agent says
+//! (`session`) and writes it through the engine (`writes`). Requests for a node (logs, its maps) travel down its
+//! stream (`requests`). Never here: decisions about pods and nodes (`reconcile`), TLS, REST.
 
 mod feed;
 mod join;
