@@ -1,0 +1,115 @@
+//! What may change in a pod after its creation.
+
+use serde_json::{Value, json};
+
+use super::template;
+use crate::validation::{at::At, error::FieldError};
+
+const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
+     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+pub(in crate::validation) fn update(root: &At<'_>, before: &At<'_>, errors: &mut Vec<FieldError>) {
+    let (spec, old) = (root.field("spec"), before.field("spec"));
+    if spec.value == old.value {
+        return;
+    }
+    template(&spec, errors);
+    for list in ["containers", "initContainers"] {
+        let (new, old) = (spec.field(list), old.field(list));
+        if new.count() != old.count() {
+            let reason = "pod updates may not add or remove containers";
+            errors.push(new.forbidden(reason));
+            return;
+        }
+    }
+    deadline(
+        &spec.field("activeDeadlineSeconds"),
+        &old.field("activeDeadlineSeconds"),
+        errors,
+    );
+    tolerations(&spec.field("tolerations"), &old.field("tolerations"), errors);
+    gates(&spec.field("schedulingGates"), &old.field("schedulingGates"), errors);
+    if as_before(spec.value, old.value) != *old.value {
+        errors.push(spec.forbidden(ALLOWED));
+    }
+}
+
+/// A deadline can be set, and then come closer.
+fn deadline(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
+    match (old.number(), new.number()) {
+        (Some(old), Some(now)) if now > old => {
+            let reason = "must be less than or equal to previous value";
+            errors.push(FieldError::invalid(new.path.clone(), now, reason));
+        }
+        (Some(_), None) => {
+            let reason = "must not update from a positive integer to nil value";
+            errors.push(FieldError::invalid(new.path.clone(), Value::Null, reason));
+        }
+        _ => {}
+    }
+}
+
+fn tolerations(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
+    let key = |at: &At<'_>| -> Value {
+        let mut value = at.value.clone();
+        if let Some(fields) = value.as_object_mut() {
+            // Only how long something is tolerated may change.
+            fields.remove("tolerationSeconds");
+        }
+        value
+    };
+    let kept = old.items().all(|old| new.items().any(|new| key(&new) == key(&old)));
+    if !kept {
+        let reason = "existing toleration can not be modified except its tolerationSeconds";
+        errors.push(new.forbidden(reason));
+    }
+}
+
+/// Gates can only go.
+fn gates(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
+    for gate in new.items() {
+        let known = old
+            .items()
+            .any(|old| old.field("name").value == gate.field("name").value);
+        if !known {
+            let reason = "only deletion is allowed, but found new scheduling gate";
+            let name = gate.field("name").text();
+            errors.push(new.forbidden(format!("{reason} '{name}'")));
+        }
+    }
+}
+
+/// The new spec with everything that may change put back.
+fn as_before(new: &Value, old: &Value) -> Value {
+    let mut spec = new.clone();
+    let Some(fields) = spec.as_object_mut() else {
+        return spec;
+    };
+    let mut restore = |field: &str| match old.get(field) {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
+    restore("activeDeadlineSeconds");
+    restore("tolerations");
+    restore("schedulingGates");
+    if old["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+        restore("nodeSelector");
+    }
+    let was_negative = old["terminationGracePeriodSeconds"]
+        .as_i64()
+        .is_some_and(|seconds| seconds < 0);
+    if was_negative && new["terminationGracePeriodSeconds"] == json!(1) {
+        restore("terminationGracePeriodSeconds");
+    }
+    for list in ["containers", "initContainers"] {
+        let before = old[list].as_array().map_or(&[][..], Vec::as_slice);
+        let now = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for (container, before) in now.zip(before) {
+            if let Some(image) = container.get_mut("image") {
+                *image = before["image"].clone();
+            }
+        }
+    }
+    spec
+}
