@@ -7,6 +7,7 @@ use std::{
     error::Error,
     fs::{self, File, TryLockError},
     io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use crate::{
     dataplane::{Dataplane, RemoveError},
     dns_sockets,
     hierarchies::{self, Hierarchy},
-    net::{self, link::LinkError},
+    net::{self, RemovedLinks, link::LinkError},
 };
 
 /// How long killed processes may take to be gone.
@@ -42,6 +43,8 @@ pub struct Removed {
     pub dns_sockets: bool,
     /// Names of links.
     pub links: Vec<String>,
+    /// Addresses of links that stay.
+    pub addresses: Vec<Ipv4Addr>,
     /// Mount points: pods' file systems and network namespaces.
     pub mounts: Vec<PathBuf>,
     /// Whether there were pins.
@@ -135,7 +138,10 @@ pub fn cleanup(config: &AgentConfig) -> Result<Removed, CleanupError> {
     };
     keep(kill_pods(&hierarchies, &config.cgroup_root).map(|count| removed.processes = count));
     removed.dns_sockets = dns_sockets::release(&paths.dns_sockets());
-    keep(remove_links(&paths.net()).map(|links| removed.links = links));
+    keep(remove_links(&paths.net()).map(|RemovedLinks { links, addresses }| {
+        removed.links = links;
+        removed.addresses = addresses;
+    }));
     // Pins first: the bpf file system may be mounted below the data directory.
     removed.pins = config.bpffs.exists();
     keep(Dataplane::remove(&config.bpffs).map_err(CleanupError::from));
@@ -240,7 +246,7 @@ fn directories_below(root: &Path) -> Vec<PathBuf> {
 }
 
 /// netlink wants a runtime; the caller's thread, which may be in another namespace than the process, does the work.
-fn remove_links(record_dir: &Path) -> Result<Vec<String>, CleanupError> {
+fn remove_links(record_dir: &Path) -> Result<RemovedLinks, CleanupError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()

@@ -1,7 +1,6 @@
 //! The node's part of the cluster network below the dataplane: links, addresses, routes and namespaces.
 //!
-//! A node has an overlay device towards the other nodes, a dummy link that carries the DNS server's address, and for
-//! each pod a namespace and a veth pair. Everything is found again after a restart, and what is right is not touched.
+//! A node has an overlay device towards the other nodes, an address for the DNS server, and for each pod a namespace and a veth pair. Everything is found again after a restart, and what is right is not touched.
 //! Never here: eBPF (the dataplane has it), iptables, nftables, other programs (`ip` is not run).
 //! Source: Linux `vxlan.rst`, ip-sysctl.rst; architecture.md.
 
@@ -24,7 +23,7 @@ use std::{
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::durable;
 
@@ -36,8 +35,8 @@ pub use uplink::{Uplink, UplinkError};
 
 /// Name of the overlay device.
 pub const OVERLAY_LINK: &str = "skep-overlay";
-/// Name of the dummy link that carries [`DNS_ADDRESS`].
-pub const DNS_LINK: &str = "skep-dns";
+/// The link of every namespace that carries [`DNS_ADDRESS`]: not every kernel has dummy links.
+const LOOPBACK_LINK: &str = "lo";
 /// Where the node's DNS server listens: link-local, so that it is never routed off the node.
 pub const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 20, 10);
 /// UDP port of the tunnel between nodes; the Linux kernel's own default.
@@ -95,7 +94,7 @@ pub enum Listing {
 }
 
 impl NodeNet {
-    /// Makes the overlay device, the DNS link and the settings that routing needs, or finds them.
+    /// Makes the overlay device, the DNS address and the settings that routing needs, or finds them.
     ///
     /// # Errors
     /// What was made stays and is found by the next try.
@@ -130,9 +129,12 @@ impl NodeNet {
         // An address of ours that no pod holds: tell the sender instead of sending it out of the default route.
         netlink.ensure_route(pod_cidr, Via::Unreachable).await?;
 
-        let dns = netlink.ensure_dummy(DNS_LINK).await?;
-        link::set_if_there(&format!("net/ipv6/conf/{DNS_LINK}/disable_ipv6"), "1")?;
-        netlink.ensure_address(&dns, DNS_ADDRESS, AddressScope::Link).await?;
+        let loopback = netlink.existing(LOOPBACK_LINK).await?;
+        netlink.ensure_up(&loopback).await?;
+        // Of host scope: never chosen as the source of what the node itself sends.
+        netlink
+            .ensure_address(&loopback, DNS_ADDRESS, AddressScope::Host)
+            .await?;
 
         let routes = netlink.our_routes(overlay.index).await?.into_iter().collect();
         info!(uplink = uplink.link.name, node_ip = %uplink.ip, %pod_cidr, mtu, "node network is up");
@@ -244,30 +246,39 @@ fn record_namespace(dir: &Path) -> Result<(), NodeNetError> {
         .map_err(|source| NodeNetError::Record { path, source })
 }
 
-/// Removes the node's links from the calling thread's namespace, if that is the one they were made in. Names of those
-/// removed.
+/// What [`remove_links`] has removed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RemovedLinks {
+    /// Names of links.
+    pub links: Vec<String>,
+    /// Addresses of links that stay.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// Removes the node's links, addresses and routes from the calling thread's namespace, if that is the one they were
+/// made in.
 ///
 /// # Errors
-/// When a link is there and stays.
-pub async fn remove_links(record_dir: &Path) -> Result<Vec<String>, LinkError> {
+/// When one is there and stays.
+pub async fn remove_links(record_dir: &Path) -> Result<RemovedLinks, LinkError> {
     let recorded = std::fs::read_to_string(namespace_record(record_dir))
         .ok()
         .and_then(|text| text.trim().parse::<u64>().ok());
+    let mut removed = RemovedLinks::default();
     if recorded != Some(netns::current_inode()?) {
-        return Ok(Vec::new());
+        return Ok(removed);
     }
     let netlink = Netlink::open()?;
-    let mut removed = Vec::new();
     for link in netlink.links().await? {
-        let ours = link.name == OVERLAY_LINK || link.name == DNS_LINK || pod::is_pod_link(&link);
+        let ours = link.name == OVERLAY_LINK || pod::is_pod_link(&link);
         if ours && netlink.remove(&link.name).await? {
-            removed.push(link.name);
+            removed.links.push(link.name);
+        } else if link.name == LOOPBACK_LINK && netlink.remove_address(&link, DNS_ADDRESS).await? {
+            removed.addresses.push(DNS_ADDRESS);
         }
     }
     for destination in netlink.our_unreachable_routes().await? {
-        if let Err(err) = netlink.remove_route(destination, Via::Unreachable).await {
-            warn!(error = &err as &dyn std::error::Error, %destination, "route stays");
-        }
+        netlink.remove_route(destination, Via::Unreachable).await?;
     }
     Ok(removed)
 }

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,7 +18,7 @@ use agent::{
     AgentConfig,
     net::{
         Listing, NodeNet, PodNet, PodNetConfig, PodResolver, Port, PortError, Ports,
-        link::{Netlink, Vxlan},
+        link::{AddressScope, Netlink, Veth, Vxlan},
         netns, uplink,
     },
     pods::network::{DnsSettings, PodNetRequest, PodNetwork},
@@ -43,14 +44,17 @@ impl Ports for Recorder {
     }
 }
 
-/// Runs `work` in a namespace that has an uplink with [`NODE_IP`], MTU 1500, and removes it.
+/// Runs `work` in a namespace that has an uplink with [`NODE_IP`], MTU 1500, to another namespace, and removes both.
 fn on_a_node<F: Future<Output = ()>>(work: impl FnOnce(PathBuf) -> F + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         return tests::not_run("it makes network namespaces, which only root may");
     }
     let dir = tempfile::tempdir().unwrap();
     let namespace = dir.path().join("node");
+    let peer = dir.path().join("peer");
     netns::ensure(&namespace).unwrap();
+    netns::ensure(&peer).unwrap();
+    let far = std::fs::File::open(&peer).unwrap();
     let data_dir = dir.path().join("data");
     let result = netns::inside(&namespace, move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -61,9 +65,17 @@ fn on_a_node<F: Future<Output = ()>>(work: impl FnOnce(PathBuf) -> F + Send + 's
             runtime.block_on(async {
                 let netlink = Netlink::open().unwrap();
                 netlink.ensure_up(&netlink.existing("lo").await.unwrap()).await.unwrap();
-                let link = netlink.ensure_dummy("uplink0").await.unwrap();
-                netlink.ensure_mtu(&link, 1500).await.unwrap();
-                let scope = agent::net::link::AddressScope::Universe;
+                let uplink = Veth {
+                    name: "uplink0",
+                    mac: [2, 0, 0, 0, 1, 1],
+                    far_name: "peer0",
+                    far_mac: [2, 0, 0, 0, 1, 2],
+                    far_namespace: far.as_raw_fd(),
+                    mtu: 1500,
+                };
+                let link = netlink.ensure_veth(&uplink).await.unwrap();
+                netlink.ensure_up(&link).await.unwrap();
+                let scope = AddressScope::Universe;
                 netlink.ensure_address(&link, NODE_IP, scope).await.unwrap();
                 work(data_dir).await;
             });
@@ -77,6 +89,7 @@ fn on_a_node<F: Future<Output = ()>>(work: impl FnOnce(PathBuf) -> F + Send + 's
         netns::release(&entry.path()).unwrap();
     }
     netns::release(&namespace).unwrap();
+    netns::release(&peer).unwrap();
     if let Err(panic) = result.unwrap() {
         std::panic::resume_unwind(panic);
     }
@@ -249,12 +262,13 @@ fn half_made_and_half_gone_networks_are_made_whole_or_removed() {
         assert!(!leftover.exists());
 
         // A link in the form of a pod's that nothing else is left of.
-        let stray = agent::net::link::Veth {
+        let pod = std::fs::File::open(&attached.netns).unwrap();
+        let stray = Veth {
             name: "skep0123abcd",
             mac: [2, 0, 0, 0, 0, 1],
             far_name: "stray0",
             far_mac: [2, 0, 0, 0, 0, 2],
-            far_namespace: std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open(&attached.netns).unwrap()),
+            far_namespace: pod.as_raw_fd(),
             mtu: 1450,
         };
         node.netlink().ensure_veth(&stray).await.unwrap();
@@ -319,7 +333,8 @@ fn routes_follow_the_list_of_nodes_and_cleanup_takes_the_nodes_links() {
             .join()
             .unwrap()
             .unwrap();
-        assert_eq!(removed.links.len(), 3, "{removed:?}");
+        assert_eq!(removed.links.len(), 2, "{removed:?}");
+        assert_eq!(removed.addresses, [agent::net::DNS_ADDRESS]);
         assert_eq!(names(&netlink).await, ["lo", "uplink0"].map(str::to_owned).into());
     });
 }

@@ -13,7 +13,7 @@ use std::{
 use futures::TryStreamExt;
 use ipnet::Ipv4Net;
 use rtnetlink::{
-    AddressMessageBuilder, Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
+    AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
     packet_route::{
         address::AddressAttribute,
         link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
@@ -300,16 +300,6 @@ impl Netlink {
         Ok(routes.iter().filter_map(destination).collect())
     }
 
-    /// A dummy link of this name, up.
-    pub async fn ensure_dummy(&self, name: &str) -> Result<Link, LinkError> {
-        if self.link(name).await?.is_none() {
-            self.make(name, LinkDummy::new(name).up().build()).await?;
-        }
-        let link = self.existing(name).await?;
-        self.ensure_up(&link).await?;
-        Ok(link)
-    }
-
     /// A VXLAN device whose tunnel is chosen per packet, without address resolution, up.
     ///
     /// A device of the name with other properties is replaced: a leftover of another version.
@@ -404,25 +394,28 @@ impl Netlink {
     /// Takes all IPv4 addresses from a link but this one.
     pub async fn remove_other_addresses(&self, link: &Link, keep: Ipv4Addr) -> Result<(), LinkError> {
         for (index, ip) in self.addresses().await? {
-            if index != link.index || ip == keep {
-                continue;
+            if index == link.index && ip != keep {
+                self.remove_address(link, ip).await?;
             }
-            let message = AddressMessageBuilder::<Ipv4Addr>::new()
-                .index(index)
-                .address(ip, 32)
-                .build();
-            self.handle
-                .address()
-                .del(message)
-                .execute()
-                .await
-                .map_err(|source| LinkError::RemoveAddress {
-                    address: IpAddr::V4(ip),
-                    link: link.name.clone(),
-                    source,
-                })?;
         }
         Ok(())
+    }
+
+    /// Takes an address, /32, from a link. False if the link does not have it.
+    pub async fn remove_address(&self, link: &Link, ip: Ipv4Addr) -> Result<bool, LinkError> {
+        let message = AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(link.index)
+            .address(ip, 32)
+            .build();
+        match self.handle.address().del(message).execute().await {
+            Ok(()) => Ok(true),
+            Err(err) if errno(&err) == Some(libc::EADDRNOTAVAIL) => Ok(false),
+            Err(source) => Err(LinkError::RemoveAddress {
+                address: IpAddr::V4(ip),
+                link: link.name.clone(),
+                source,
+            }),
+        }
     }
 
     /// Makes a route, or points the one that is there elsewhere.

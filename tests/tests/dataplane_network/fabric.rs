@@ -294,7 +294,10 @@ impl Drop for Fabric {
         let prefix = self.outside.trim_end_matches('u');
         for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(['u', 'n', 'p'])) {
+            if name
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with(['u', 'n', 'p']))
+            {
                 let _ = Command::new("ip").args(["netns", "del", &name]).output();
             }
         }
