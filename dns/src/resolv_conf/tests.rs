@@ -2,8 +2,9 @@ use super::*;
 
 #[test]
 fn what_is_understood_is_taken_and_the_rest_ignored() {
+    type Words = &'static [&'static str];
     // (text, name servers, search, options)
-    let rows: &[(&str, &[&str], &[&str], &[&str])] = &[
+    let rows: &[(&str, Words, Words, Words)] = &[
         ("", &[], &[], &[]),
         ("nameserver 192.0.2.53\n", &["192.0.2.53"], &[], &[]),
         (
