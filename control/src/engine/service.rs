@@ -110,9 +110,6 @@ impl Allocator {
         new: &mut Value,
         seed: u64,
     ) -> Result<ClaimChange, Vec<FieldError>> {
-        if let Some(old) = old {
-            carry_over(old, new);
-        }
         let held = old.map(claims).unwrap_or_default();
         let mut errors = Vec::new();
         let mut change = ClaimChange::default();
@@ -353,8 +350,9 @@ fn claims(service: &Value) -> Claims {
     claims
 }
 
-/// Takes over what the new version leaves open and still needs, and drops what it no longer needs.
-fn carry_over(old: &Value, new: &mut Value) {
+/// Takes over what the new version leaves open and still needs, and drops what it no longer needs. To be done before
+/// validation, which refuses to lose an address.
+pub(super) fn carry_over(old: &Value, new: &mut Value) {
     let needs_address_now = needs_address(new);
     let needs_ports_now = needs_ports(new);
     let (had_address, had_ports) = (needs_address(old), needs_ports(old));

@@ -256,6 +256,16 @@ async fn addresses_and_ports_have_one_owner_and_are_released() {
         taken.to_string().contains("provided port is already allocated"),
         "{taken}"
     );
+    let mut bare = service("s1", json!({"type": "NodePort"}));
+    bare["metadata"]["labels"] = json!({"l": "1"});
+    let replaced = cluster.update("services", "a", None, bare).await.unwrap();
+    assert_eq!(
+        (
+            &replaced["spec"]["clusterIP"],
+            &replaced["spec"]["ports"][0]["nodePort"]
+        ),
+        (&ip, &same_port["spec"]["ports"][0]["nodePort"])
+    );
     cluster.delete("services", "a", "s1").await.unwrap();
     same_port["spec"]["clusterIP"] = ip;
     cluster.create("services", "a", same_port).await.unwrap();
@@ -415,7 +425,12 @@ async fn scale_is_an_object_of_its_own() {
             },
         },
     });
-    cluster.create("deployments", "a", body).await.unwrap();
+    let created = cluster.create("deployments", "a", body.clone()).await.unwrap();
+    assert_eq!(
+        cluster.update("deployments", "a", None, body).await.unwrap(),
+        created,
+        "defaults are no change"
+    );
     let scale = cluster.engine.get_scale(row("deployments"), "a", "d").unwrap();
     assert_eq!(
         (&scale["spec"]["replicas"], &scale["status"]["selector"]),

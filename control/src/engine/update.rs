@@ -8,9 +8,9 @@ use api::{
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Caller, Engine, Next, Target, WriteOptions, create, fields, invalid, is_namespace, now,
+    ApiError, Caller, Engine, Next, Target, WriteOptions, create, fields, invalid, is_namespace, is_service, now,
     object::{child_mut, is_terminating, meta_str, metadata_mut},
-    scale,
+    scale, service,
     strategy::{self, Part},
 };
 
@@ -164,10 +164,14 @@ pub(super) fn check_uid(resource: &Resource, current: &Value, uid: &str) -> Resu
 }
 
 /// What writing `part` of `wanted` over `current` comes to. `wanted` is a whole object of the kind.
-pub(super) fn replace(resource: &Resource, part: Part, current: &Value, wanted: Value) -> Result<Next, ApiError> {
+pub(super) fn replace(resource: &Resource, part: Part, current: &Value, mut wanted: Value) -> Result<Next, ApiError> {
     let target = Target::new(resource, meta_str(current, "name"));
+    // Before anything is compared: a body that leaves a default out is no change.
+    defaulting::apply(resource, &mut wanted);
     let mut new = strategy::prepare_update(resource, part, current, wanted);
-    defaulting::apply(resource, &mut new);
+    if is_service(resource) {
+        service::carry_over(current, &mut new);
+    }
     let late = strategy::finalizers_added_too_late(current, &new);
     if !late.is_empty() {
         let detail =

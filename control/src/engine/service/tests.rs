@@ -117,6 +117,7 @@ fn updates_keep_gain_and_lose() {
     allocator.change(None, &mut old, 3).unwrap();
 
     let mut same = service(json!({"type": "NodePort", "ports": [{"port": 80}, {"port": 443}]}));
+    carry_over(&old, &mut same);
     let change = allocator.change(Some(&old), &mut same, 4).unwrap();
     assert_eq!(same["spec"]["clusterIP"], old["spec"]["clusterIP"]);
     assert_eq!(
@@ -128,12 +129,14 @@ fn updates_keep_gain_and_lose() {
 
     let mut plain = old.clone();
     plain["spec"]["type"] = json!("ClusterIP");
+    carry_over(&old, &mut plain);
     let change = allocator.change(Some(&old), &mut plain, 5).unwrap();
     assert_eq!(plain["spec"]["ports"], json!([{"port": 80}]));
     assert_eq!((change.gained.ports.len(), change.lost.ports.len()), (0, 1));
 
     let mut name = old.clone();
     name["spec"]["type"] = json!("ExternalName");
+    carry_over(&old, &mut name);
     let change = allocator.change(Some(&old), &mut name, 6).unwrap();
     assert!(name["spec"].get("clusterIP").is_none());
     assert_eq!((change.lost.addresses.len(), change.lost.ports.len()), (1, 1));
