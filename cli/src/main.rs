@@ -1,3 +1,126 @@
-//! The `skep` binary: composition root and client verbs.
+//! The `skep` binary: composition root and command line.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to the person at the terminal"
+)]
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+#[macro_use]
+mod out;
+
+mod client;
+mod command_line;
+mod daemon;
+mod enter;
+mod image;
+mod logging;
+mod sandbox;
+mod supervise;
+mod terminal;
+mod verbs;
+
+/// A container orchestrator that speaks the Kubernetes API, with a network of eBPF.
+#[derive(Debug, Parser)]
+#[command(name = "skep", version, disable_help_subcommand = true, infer_subcommands = false)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: logging::LogArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(daemon::UpArguments),
+    Server(daemon::ServerArguments),
+    Agent(daemon::AgentArguments),
+    #[command(subcommand)]
+    Sandbox(sandbox::SandboxCommand),
+    #[command(flatten)]
+    Verb(verbs::Verb),
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// Print a script that completes commands in a shell.
+    Completion {
+        #[arg(value_parser = clap::builder::EnumValueParser::<Shell>::new())]
+        shell: Shell,
+    },
+    #[command(hide = true)]
+    Enter(enter::EnterArguments),
+}
+
+fn main() -> ExitCode {
+    // These serve containers and sockets from a process of one thread: nothing may be started before them.
+    let mut words = std::env::args_os().skip(1);
+    let first = words.next();
+    match first.as_deref() {
+        Some(word) if word == "shim" => std::process::exit(agent::shim::main(words)),
+        Some(word) if word == agent::dns_sockets::SUBCOMMAND => return agent::dns_sockets::hold_main(words),
+        Some(_) | None => {}
+    }
+    let arguments = Arguments::parse_from(command_line::with_flags_behind_verb(std::env::args_os()));
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", shown(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let log = arguments.log;
+    match arguments.command {
+        Command::Up(up) => {
+            log.init()?;
+            up.run(&log)
+        }
+        Command::Server(server) => {
+            log.init()?;
+            server.run()
+        }
+        Command::Agent(agent) => {
+            log.init()?;
+            agent.run()
+        }
+        Command::Sandbox(command) => {
+            if command.logs() {
+                log.init()?;
+            }
+            command.run()
+        }
+        Command::Verb(verb) => verb.run(),
+        Command::Image(command) => command.run(),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "skep", &mut script);
+            out!("{}", String::from_utf8_lossy(&script));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Enter(enter) => Err(enter.run()),
+    }
+}
+
+/// "error: …" with all causes; what the server said stands as it is.
+fn shown(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let is_servers =
+        text.starts_with("Error from server") || text.starts_with("The ") && text.contains(" is invalid: ");
+    if is_servers { text } else { format!("error: {text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,163 @@
+//! Objects in files: YAML or JSON, several documents to a file, directories, standard input.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Options of the commands that read files.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct FileArguments {
+    /// A file, a directory, or `-` for standard input. May be repeated.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Go into directories below a directory.
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+}
+
+impl FileArguments {
+    /// All objects, in the order of the files and documents. Lists are taken apart.
+    pub(crate) fn read(&self) -> anyhow::Result<Vec<Value>> {
+        let mut objects = Vec::new();
+        for name in &self.filename {
+            if name.as_os_str() == "-" {
+                let mut text = String::new();
+                std::io::stdin()
+                    .read_to_string(&mut text)
+                    .context("read standard input")?;
+                objects.extend(parse(&text).context("standard input")?);
+                continue;
+            }
+            for path in files(name, self.recursive)? {
+                let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+                objects.extend(parse(&text).with_context(|| path.display().to_string())?);
+            }
+        }
+        if objects.is_empty() {
+            bail!("there is no object in {}", shown(&self.filename));
+        }
+        Ok(objects)
+    }
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn files(path: &Path, recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut entries: Vec<PathBuf> = fs::read_dir(path)
+        .with_context(|| format!("list {}", path.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()
+        .with_context(|| format!("list {}", path.display()))?;
+    entries.sort();
+    let mut found = Vec::new();
+    for entry in entries {
+        if entry.is_dir() {
+            if recursive {
+                found.extend(files(&entry, recursive)?);
+            }
+        } else if entry
+            .extension()
+            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+        {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// The objects in a text.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(text) {
+        let mut object = Value::deserialize(document).map_err(|error| match error.location() {
+            Some(place) => anyhow::anyhow!("line {}, column {}: {error}", place.line(), place.column()),
+            None => anyhow::anyhow!("{error}"),
+        })?;
+        if object.is_null() {
+            continue; // Between two separators, or a comment only.
+        }
+        if !object.is_object() {
+            bail!("a document is not an object with apiVersion and kind, but {object}");
+        }
+        read_octal_modes(&mut object);
+        let is_list = object["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        match object.get_mut("items").filter(|_| is_list).map(Value::take) {
+            Some(Value::Array(items)) => objects.extend(items),
+            Some(_) | None => objects.push(object),
+        }
+    }
+    Ok(objects)
+}
+
+/// File modes are written as in `defaultMode: 0644`, which is a number in YAML 1.1, Kubernetes' YAML, and a text in
+/// the YAML 1.2 that our parser reads.
+fn read_octal_modes(value: &mut Value) {
+    match value {
+        Value::Object(map) => read_octal_modes_in(map),
+        Value::Array(items) => items.iter_mut().for_each(read_octal_modes),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn read_octal_modes_in(map: &mut Map<String, Value>) {
+    for (key, value) in map {
+        let octal = value.as_str().filter(|text| text.len() > 1 && text.starts_with('0'));
+        match octal.and_then(|text| u32::from_str_radix(text, 8).ok()) {
+            Some(mode) if key == "defaultMode" || key == "mode" => *value = mode.into(),
+            Some(_) | None => read_octal_modes(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn documents_are_read_and_lists_taken_apart() {
+        let text = "kind: A\n---\n# nothing\n---\nkind: BList\nitems:\n- kind: B\n- kind: C\n---\n{\"kind\": \"D\"}\n";
+        let kinds: Vec<Value> = parse(text)
+            .expect("valid")
+            .iter()
+            .map(|object| object["kind"].clone())
+            .collect();
+        assert_eq!(kinds, ["A", "B", "C", "D"]);
+    }
+
+    #[test]
+    fn mistakes_are_located() {
+        let error = parse("kind: A\nspec:\n  a: [1\n  b: 2\n")
+            .expect_err("broken")
+            .to_string();
+        assert!(error.starts_with("line "), "{error}");
+        let error = parse("just words\n").expect_err("no object").to_string();
+        assert!(error.contains("not an object"), "{error}");
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        let objects = parse("volumes: [{configMap: {defaultMode: 0644, items: [{mode: 0400, path: '0400'}]}}]\n");
+        let volume = &objects.expect("valid")[0]["volumes"][0]["configMap"];
+        assert_eq!(
+            *volume,
+            json!({"defaultMode": 420, "items": [{"mode": 256, "path": "0400"}]})
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! `skep server`: arguments of the control plane.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{API_PORT, DATA_DIR};
+
+/// Run the control plane: API server, store, controllers and scheduler.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ServerArguments {
+    /// Where objects, certificates, the kubeconfig and the join token are kept.
+    #[arg(long, value_name = "DIR", default_value_os_t = PathBuf::from(DATA_DIR).join("server"))]
+    pub(crate) data_dir: PathBuf,
+    /// The one TLS address of the API and of the agents' streams.
+    #[arg(long, value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, API_PORT)))]
+    pub(crate) listen: SocketAddr,
+    /// A name or address by which clients reach the server; the first one goes into the kubeconfig. May be repeated.
+    /// Default: the listening address, or this machine's.
+    #[arg(long, value_name = "NAME|IP")]
+    pub(crate) advertise: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArguments,
+}
+
+/// What the cluster is made of; the same for every way of starting a server.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ClusterArguments {
+    /// Range of pod addresses; every node gets a /24 of it.
+    #[arg(long, value_name = "CIDR", default_value = "10.42.0.0/16")]
+    pub(crate) cluster_cidr: IpNet,
+    /// Range of service addresses.
+    #[arg(long, value_name = "CIDR", default_value = "10.43.0.0/16")]
+    pub(crate) service_cidr: IpNet,
+    /// Service address of the cluster's DNS.
+    #[arg(long, value_name = "IP", default_value = "10.43.0.10")]
+    pub(crate) cluster_dns: IpAddr,
+    /// Domain of the cluster's names.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Ports that NodePort services get.
+    #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767", value_parser = parse_port_range)]
+    pub(crate) service_node_port_range: PortRange,
+    /// How long a node may be silent before it is marked as not ready.
+    #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = humantime::parse_duration)]
+    pub(crate) node_grace_period: Duration,
+    /// How long pods stay on a node that is not ready, unless they say otherwise.
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = humantime::parse_duration)]
+    pub(crate) not_ready_toleration: Duration,
+}
+
+/// First and last port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PortRange {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl From<PortRange> for RangeInclusive<u16> {
+    fn from(range: PortRange) -> Self {
+        range.first..=range.last
+    }
+}
+
+fn parse_port_range(text: &str) -> Result<PortRange, String> {
+    let (first, last) = text
+        .split_once('-')
+        .ok_or("a port range is FIRST-LAST, as in 30000-32767")?;
+    let port = |text: &str| text.parse::<u16>().map_err(|error| format!("{text}: {error}"));
+    let range = PortRange {
+        first: port(first)?,
+        last: port(last)?,
+    };
+    if range.first == 0 || range.first > range.last {
+        return Err("the first port must be at least 1 and at most the last".to_owned());
+    }
+    Ok(range)
+}
+
+impl ClusterArguments {
+    /// The same choices as flags of `skep server`.
+    pub(crate) fn as_flags(&self) -> Vec<OsString> {
+        let range = self.service_node_port_range;
+        [
+            ("--cluster-cidr", self.cluster_cidr.to_string()),
+            ("--service-cidr", self.service_cidr.to_string()),
+            ("--cluster-dns", self.cluster_dns.to_string()),
+            ("--cluster-domain", self.cluster_domain.clone()),
+            ("--service-node-port-range", format!("{}-{}", range.first, range.last)),
+            (
+                "--node-grace-period",
+                humantime::format_duration(self.node_grace_period).to_string(),
+            ),
+            (
+                "--not-ready-toleration",
+                humantime::format_duration(self.not_ready_toleration).to_string(),
+            ),
+        ]
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.into(), value.into()])
+        .collect()
+    }
+}
+
+impl ServerArguments {
+    /// Runs the server until it is told to stop.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.config()?;
+        super::run_until_signal(|cancel| control::run(config, cancel))
+    }
+
+    fn config(self) -> anyhow::Result<control::ServerConfig> {
+        let advertise = if self.advertise.is_empty() {
+            default_names(self.listen.ip())?
+        } else {
+            self.advertise
+        };
+        let cluster = self.cluster;
+        Ok(control::ServerConfig {
+            data_dir: self.data_dir,
+            listen: self.listen,
+            advertise,
+            cluster_cidr: cluster.cluster_cidr,
+            service_cidr: cluster.service_cidr,
+            dns_ip: cluster.cluster_dns,
+            cluster_domain: cluster.cluster_domain,
+            node_port_range: cluster.service_node_port_range.into(),
+            node_grace: cluster.node_grace_period,
+            default_not_ready_toleration: cluster.not_ready_toleration,
+        })
+    }
+}
+
+fn default_names(listen: IpAddr) -> anyhow::Result<Vec<String>> {
+    if !listen.is_unspecified() {
+        return Ok(vec![listen.to_string(), "localhost".to_owned()]);
+    }
+    let address = super::primary_address().unwrap_or(Ipv4Addr::LOCALHOST);
+    let mut names = vec![
+        address.to_string(),
+        "127.0.0.1".to_owned(),
+        "localhost".to_owned(),
+        super::host_name()?,
+    ];
+    names.dedup();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_ranges_are_read_or_refused() {
+        for (text, expected) in [
+            ("30000-32767", Some((30_000, 32_767))),
+            ("80-80", Some((80, 80))),
+            ("0-10", None),
+            ("10-9", None),
+            ("80", None),
+            ("80-70000", None),
+        ] {
+            let parsed = parse_port_range(text).ok().map(|range| (range.first, range.last));
+            assert_eq!(parsed, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! `skep sandbox delete`: removes everything that carries the sandbox's name, whatever state it is in.
+//!
+//! Every step is repeatable and looks at what the kernel has rather than at what was recorded, so a deletion that was
+//! interrupted is completed by the next. Touches nothing of another sandbox.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, anyhow};
+use rustix::process::Signal;
+
+use super::{
+    NameArgument, cgroups, mounts, netns,
+    registry::{self, RegistryError, Sandbox},
+    state::SandboxState,
+    underlay,
+};
+use crate::{daemon::DATA_DIR, terminal::Progress};
+
+/// Remove a sandbox and everything it made.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DeleteArguments {
+    #[command(flatten)]
+    name: NameArgument,
+    /// Its data directory: only needed after a reboot, when this machine no longer knows its sandboxes.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Succeed if there is no such sandbox.
+    #[arg(long)]
+    ignore_not_found: bool,
+}
+
+impl DeleteArguments {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        super::require_root()?;
+        let sandbox = match registry::find(&self.name.name) {
+            Ok(sandbox) => sandbox,
+            Err(error @ RegistryError::Unknown { .. }) => match self.find_in_data_dir()? {
+                Some(sandbox) => sandbox,
+                None if self.ignore_not_found => return Ok(ExitCode::SUCCESS),
+                None => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        let progress = Progress::start(&format!("Deleting the sandbox {}", sandbox.name));
+        remove_everything(&sandbox, &progress)?;
+        progress.finish(&format!("The sandbox {} is gone", sandbox.name));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn find_in_data_dir(&self) -> anyhow::Result<Option<Sandbox>> {
+        let Some(data_dir) = &self.data_dir else {
+            return Ok(None);
+        };
+        let data_dir = std::path::absolute(data_dir).with_context(|| format!("resolve {}", data_dir.display()))?;
+        Ok(registry::find_in(&data_dir)?.filter(|sandbox| sandbox.name == self.name.name))
+    }
+}
+
+/// Removes processes, nodes, wires, control groups and files, in this order. Goes on after a failure, and frees the
+/// name only if there was none.
+pub(super) fn remove_everything(sandbox: &Sandbox, progress: &Progress) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    let mut attempt = |step: &str, outcome: anyhow::Result<()>| {
+        if let Err(error) = outcome {
+            failures.push(format!("{step}: {error:#}"));
+        }
+    };
+    progress.step("ending the processes");
+    attempt("end the recorded processes", kill_recorded(sandbox));
+    attempt(
+        "end the server",
+        cgroups::kill(&sandbox.name.server_cgroup()).map_err(Into::into),
+    );
+    for number in sandbox.node_numbers() {
+        let host = format!("{}/{}", sandbox.name.node_cgroup(number), cgroups::HOST);
+        attempt("end the agent", cgroups::kill(&host).map_err(Into::into));
+    }
+    for number in sandbox.node_numbers() {
+        let node = sandbox.name.node(number);
+        progress.step(&format!("cleaning up {node}"));
+        attempt(&format!("clean up {node}"), clean_node(sandbox, number));
+        attempt(
+            &format!("end the processes of {node}"),
+            cgroups::kill(&sandbox.name.node_cgroup(number)).map_err(Into::into),
+        );
+    }
+    progress.step("removing wires, control groups and files");
+    attempt(
+        "undo mounts",
+        mounts::unmount_below(&sandbox.data_dir).map_err(Into::into),
+    );
+    let wires = super::runtime().and_then(|runtime| runtime.block_on(underlay::remove(sandbox)).map_err(Into::into));
+    attempt("remove wires", wires);
+    for group in sandbox
+        .node_numbers()
+        .map(|number| sandbox.name.node_cgroup(number))
+        .chain([sandbox.name.server_cgroup()])
+    {
+        attempt("remove control groups", cgroups::remove(&group).map_err(Into::into));
+    }
+    attempt("remove files", remove_files(sandbox));
+    if !failures.is_empty() {
+        return Err(anyhow!(
+            "some of the sandbox {} could not be removed; run this again when the cause is mended:\n  {}",
+            sandbox.name,
+            failures.join("\n  ")
+        ));
+    }
+    registry::remove(sandbox)?;
+    if sandbox.made_data_dir {
+        // Somebody may keep files of their own in it.
+        let _ = fs::remove_dir(&sandbox.data_dir);
+    }
+    // The directories of all sandboxes go with the last one.
+    for shared in sandbox
+        .data_dir
+        .ancestors()
+        .skip(1)
+        .take_while(|directory| directory.starts_with(DATA_DIR))
+    {
+        let _ = fs::remove_dir(shared);
+    }
+    Ok(())
+}
+
+/// The supervisor first, or it would restart what we end.
+fn kill_recorded(sandbox: &Sandbox) -> anyhow::Result<()> {
+    // A damaged record is no obstacle: the control groups know the processes too.
+    let Ok(state) = SandboxState::read(sandbox) else {
+        return Ok(());
+    };
+    let processes = state
+        .supervisor
+        .into_iter()
+        .chain(state.processes.into_iter().filter_map(|entry| entry.process));
+    for process in processes {
+        process
+            .signal(Signal::KILL)
+            .with_context(|| format!("kill process {}", process.pid))?;
+    }
+    Ok(())
+}
+
+/// Has the agent's own code remove what an agent makes: pods, their mounts and namespaces, pins.
+fn clean_node(sandbox: &Sandbox, number: u16) -> anyhow::Result<()> {
+    let config = agent::AgentConfig {
+        server: sandbox.server_url(),
+        token: None,
+        node_name: sandbox.name.node(number),
+        data_dir: sandbox.node_dir(number),
+        node_ip: Some(sandbox.node_address(number).into()),
+        cgroup_root: sandbox.name.node_cgroup(number),
+        socket_cgroup: None,
+        bpffs: sandbox.bpf_dir(number),
+        labels: std::collections::BTreeMap::new(),
+    };
+    if !config.data_dir.exists() {
+        return Ok(());
+    }
+    let namespace = netns::path(&config.node_name);
+    if namespace.exists() {
+        netns::within(&namespace, move || agent::cleanup(&config).map(drop))??;
+    } else {
+        agent::cleanup(&config)?;
+    }
+    Ok(())
+}
+
+/// Removes what a sandbox keeps in its data directory, and nothing else that may be there.
+fn remove_files(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let mut directories: Vec<PathBuf> = sandbox.node_numbers().map(|number| sandbox.node_dir(number)).collect();
+    directories.extend([sandbox.server_dir(), sandbox.log_dir()]);
+    for directory in directories {
+        absent_is_fine(fs::remove_dir_all(&directory), &directory)?;
+    }
+    for file in ["state.json", "supervisor.lock", "kubeconfig"] {
+        let path = sandbox.data_dir.join(file);
+        absent_is_fine(fs::remove_file(&path), &path)?;
+    }
+    Ok(())
+}
+
+fn absent_is_fine(outcome: io::Result<()>, path: &Path) -> anyhow::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.with_context(|| format!("remove {}", path.display())),
+    }
+}

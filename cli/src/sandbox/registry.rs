@@ -1,0 +1,255 @@
+//! The sandboxes of this machine: one file each under /run/skep/sandboxes, so that they are found without knowing
+//! their data directory, and are gone after a reboot as their namespaces are.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use ipnet::Ipv4Net;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::name::SandboxName;
+
+const DIRECTORY: &str = "/run/skep/sandboxes";
+/// Name of the copy of the entry in the data directory.
+const COPY: &str = "sandbox.json";
+
+/// What a sandbox was made as. Never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Sandbox {
+    pub(crate) name: SandboxName,
+    pub(crate) nodes: u16,
+    pub(crate) data_dir: PathBuf,
+    /// False if the directory was there before, and stays.
+    pub(crate) made_data_dir: bool,
+    /// Range of the bridge.
+    pub(crate) subnet: Ipv4Net,
+    pub(crate) api_port: u16,
+    /// The program that its processes run.
+    pub(crate) skep: PathBuf,
+    pub(crate) node_grace_period_ms: u64,
+    pub(crate) not_ready_toleration_ms: u64,
+    pub(crate) created: Timestamp,
+}
+
+/// The registry could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistryError {
+    #[error(
+        "there is no sandbox {name}; `skep sandbox list` shows those that exist, `skep sandbox create --name {name}` makes it"
+    )]
+    Unknown { name: SandboxName },
+    #[error("the sandbox {name} exists already (its data is in {}); delete it with `skep sandbox delete --name {name}`, or give this one another --name", data_dir.display())]
+    Exists { name: SandboxName, data_dir: PathBuf },
+    #[error("{} holds no sandbox", path.display())]
+    Broken {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("access {}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Sandbox {
+    /// The bridge's address, where the server listens.
+    pub(crate) fn server_address(&self) -> Ipv4Addr {
+        self.address(1)
+    }
+
+    /// The address of a node, counted from 1.
+    pub(crate) fn node_address(&self, number: u16) -> Ipv4Addr {
+        self.address(10 + u32::from(number))
+    }
+
+    fn address(&self, host: u32) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.subnet.network()) + host)
+    }
+
+    pub(crate) fn server_url(&self) -> String {
+        format!("https://{}:{}", self.server_address(), self.api_port)
+    }
+
+    pub(crate) fn server_dir(&self) -> PathBuf {
+        self.data_dir.join("server")
+    }
+
+    pub(crate) fn node_dir(&self, number: u16) -> PathBuf {
+        self.data_dir.join(self.name.node(number))
+    }
+
+    pub(crate) fn bpf_dir(&self, number: u16) -> PathBuf {
+        self.node_dir(number).join("bpf")
+    }
+
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.data_dir.join("logs")
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.data_dir.join("kubeconfig")
+    }
+
+    pub(crate) fn node_numbers(&self) -> impl Iterator<Item = u16> + use<> {
+        1..=self.nodes
+    }
+
+    /// The number of a node, given its name.
+    pub(crate) fn number_of(&self, node: &str) -> Option<u16> {
+        self.node_numbers().find(|number| self.name.node(*number) == node)
+    }
+
+    /// The socket its supervisor listens on. Not in the data directory, whose path may be too long for a socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(format!("{}.sock", self.name))
+    }
+}
+
+/// Held while names and ranges are handed out, so that two creations do not choose the same.
+pub(crate) struct Lock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+/// Waits for the registry's lock.
+pub(crate) fn lock() -> Result<Lock, RegistryError> {
+    let path = Path::new(DIRECTORY).join(".lock");
+    let open = || {
+        fs::create_dir_all(DIRECTORY)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map(Lock).map_err(|source| RegistryError::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// All sandboxes, by name.
+pub(crate) fn all() -> Result<Vec<Sandbox>, RegistryError> {
+    let entries = match fs::read_dir(DIRECTORY) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(RegistryError::Io {
+                path: DIRECTORY.into(),
+                source,
+            });
+        }
+    };
+    let mut sandboxes = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|source| RegistryError::Io {
+                path: DIRECTORY.into(),
+                source,
+            })?
+            .path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            // Deleted between being listed and being read.
+            sandboxes.extend(read(&path)?);
+        }
+    }
+    sandboxes.sort_by(|one: &Sandbox, two| one.name.cmp(&two.name));
+    Ok(sandboxes)
+}
+
+/// The sandbox of this name.
+pub(crate) fn find(name: &SandboxName) -> Result<Sandbox, RegistryError> {
+    read(&entry_path(name))?.ok_or_else(|| RegistryError::Unknown { name: name.clone() })
+}
+
+/// The sandbox whose data directory this is: what is left to go by after a reboot.
+pub(crate) fn find_in(data_dir: &Path) -> Result<Option<Sandbox>, RegistryError> {
+    read(&data_dir.join(COPY))
+}
+
+/// Claims the name.
+pub(crate) fn add(_held: &Lock, sandbox: &Sandbox) -> Result<(), RegistryError> {
+    let path = entry_path(&sandbox.name);
+    if let Some(other) = read(&path)? {
+        return Err(RegistryError::Exists {
+            name: other.name,
+            data_dir: other.data_dir,
+        });
+    }
+    write(&path, sandbox)
+}
+
+/// Puts a copy beside the data.
+pub(crate) fn write_copy(sandbox: &Sandbox) -> Result<(), RegistryError> {
+    write(&sandbox.data_dir.join(COPY), sandbox)
+}
+
+/// Frees the name. The last step of a deletion.
+pub(crate) fn remove(sandbox: &Sandbox) -> Result<(), RegistryError> {
+    for path in [
+        sandbox.control_socket(),
+        sandbox.data_dir.join(COPY),
+        entry_path(&sandbox.name),
+    ] {
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(RegistryError::Io { path, source }),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn entry_path(name: &SandboxName) -> PathBuf {
+    Path::new(DIRECTORY).join(format!("{name}.json"))
+}
+
+fn read(path: &Path) -> Result<Option<Sandbox>, RegistryError> {
+    let content = match fs::read(path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(RegistryError::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    serde_json::from_slice(&content)
+        .map(Some)
+        .map_err(|source| RegistryError::Broken {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn write(path: &Path, sandbox: &Sandbox) -> Result<(), RegistryError> {
+    let content = serde_json::to_vec_pretty(sandbox).map_err(|source| RegistryError::Broken {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_atomically(path, &content, 0o644).map_err(|source| RegistryError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Readers see the old content or the new, also after a crash.
+pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut staged_name = path.file_name().unwrap_or_default().to_owned();
+    staged_name.push(format!(".{}.new", std::process::id()));
+    let staged = path.with_file_name(staged_name);
+    let mut file = File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(mode)
+        .open(&staged)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&staged, path)
+}

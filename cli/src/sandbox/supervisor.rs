@@ -1,0 +1,290 @@
+//! `skep sandbox supervise`: the detached process that keeps a sandbox's server and agents alive.
+//!
+//! Its death disturbs nothing: the processes run on, and the next supervisor watches them again.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    signal::unix::{SignalKind, signal},
+};
+use tracing::{error, info};
+
+use super::{
+    NameArgument, cgroups,
+    control_socket::{self, Answer, LINE_BYTES_MAX, Request},
+    name::SandboxName,
+    netns,
+    registry::{self, Sandbox},
+    state::SandboxState,
+};
+use crate::supervise::{Output, ProcessId, Supervisor, Unit};
+
+/// How long a server or agent may take to end in an orderly way before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long a new supervisor may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Keep a sandbox's processes alive.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SuperviseArguments {
+    #[command(flatten)]
+    name: NameArgument,
+}
+
+/// Starts a supervisor unless one answers.
+pub(super) fn ensure(sandbox: &Sandbox) -> anyhow::Result<()> {
+    if control_socket::ask(sandbox, Request::Ping).is_ok() {
+        return Ok(());
+    }
+    let log_path = sandbox.log_dir().join("supervisor.log");
+    fs::create_dir_all(sandbox.log_dir()).with_context(|| format!("create {}", sandbox.log_dir().display()))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .with_context(|| format!("open {}", log_path.display()))?;
+    let mut child = Command::new(&sandbox.skep)
+        .args(["sandbox", "supervise", "--name", sandbox.name.as_str()])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().context("share the supervisor's log")?)
+        .stderr(log)
+        .current_dir("/")
+        .spawn()
+        .with_context(|| format!("start the supervisor, {}", sandbox.skep.display()))?;
+    let deadline = Instant::now() + ANSWERS_WITHIN;
+    loop {
+        if control_socket::ask(sandbox, Request::Ping).is_ok() {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait().context("look after the supervisor")? {
+            bail!("the supervisor ended with {status}; its log is {}", log_path.display());
+        }
+        if Instant::now() > deadline {
+            bail!("the supervisor does not answer; its log is {}", log_path.display());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl SuperviseArguments {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let sandbox = registry::find(&self.name.name)?;
+        // A session of its own: the terminal that made the sandbox may close.
+        nix::unistd::setsid().context("leave the terminal's session")?;
+        let _only_one = lock(&sandbox)?;
+        cgroups::enter(&format!("{}/{}", sandbox.name.server_cgroup(), cgroups::HOST))?;
+        super::runtime()?.block_on(supervise(sandbox))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Held by the one supervisor of a sandbox.
+fn lock(sandbox: &Sandbox) -> anyhow::Result<File> {
+    let path = sandbox.data_dir.join("supervisor.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => bail!("the sandbox {} has a supervisor already", sandbox.name),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+async fn supervise(sandbox: Sandbox) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut state = SandboxState::read(&sandbox)?;
+    let resumed = state.resumed();
+    let own_pid = i32::try_from(std::process::id()).context("represent a pid")?;
+    state.supervisor = ProcessId::of(own_pid);
+    state.write(&sandbox)?;
+
+    let state = Mutex::new(state);
+    let recorded = sandbox.clone();
+    let publish = move |index: usize, report: &crate::supervise::Report| {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.record(index, report);
+        if let Err(failure) = state.write(&recorded) {
+            error!(error = %crate::daemon::chain(&failure), "record state failed");
+        }
+    };
+    let units = units(&sandbox).into_iter().zip(resumed).collect();
+    let supervisor = Supervisor::start(units, Arc::new(publish));
+    let listener = listen(&sandbox.control_socket())?;
+    info!(sandbox = sandbox.name.as_str(), nodes = sandbox.nodes, "supervising");
+    loop {
+        tokio::select! {
+            connection = listener.accept() => match connection {
+                // One request at a time: they come from people, and their order matters.
+                Ok((stream, _)) => {
+                    if let Err(failure) = serve(stream, &supervisor, usize::from(sandbox.nodes) + 1).await {
+                        error!(error = &failure as &dyn std::error::Error, "answer failed");
+                    }
+                }
+                Err(failure) => error!(error = &failure as &dyn std::error::Error, "accept failed"),
+            },
+            // Processes run on without us; who wants them stopped says so.
+            _ = terminate.recv() => return Ok(()),
+        }
+    }
+}
+
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove the old {}", path.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("protect {}", path.display()))?;
+    Ok(listener)
+}
+
+async fn serve(stream: UnixStream, supervisor: &Supervisor, units: usize) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str::<Request>(&line) {
+        Ok(Request::Ping) => Answer::Done,
+        Ok(Request::Start { unit } | Request::Stop { unit }) if unit >= units => Answer::Refused {
+            reason: format!("there is no process number {unit}"),
+        },
+        Ok(Request::Start { unit }) => {
+            supervisor.start_unit(unit).await;
+            Answer::Done
+        }
+        Ok(Request::Stop { unit }) => {
+            supervisor.stop_unit(unit).await;
+            Answer::Done
+        }
+        Err(error) => Answer::Refused {
+            reason: format!("the request cannot be read: {error}"),
+        },
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    writer.write_all(&line).await
+}
+
+/// The server, then the agents, in the order of the state file.
+fn units(sandbox: &Sandbox) -> Vec<Unit> {
+    let mut units = vec![unit(sandbox, "server".to_owned(), server_command(sandbox), None)];
+    let token_file = sandbox.server_dir().join("join-token");
+    for number in sandbox.node_numbers() {
+        let command = agent_command(sandbox, number, &token_file);
+        units.push(unit(
+            sandbox,
+            sandbox.name.node(number),
+            command,
+            Some(token_file.clone()),
+        ));
+    }
+    units
+}
+
+fn unit(sandbox: &Sandbox, name: String, command: Vec<OsString>, requires: Option<PathBuf>) -> Unit {
+    let output = Output::Log(log_file(sandbox, &name));
+    Unit {
+        name,
+        command,
+        output,
+        grace: STOP_GRACE,
+        requires,
+    }
+}
+
+/// Where the output of a process goes.
+pub(super) fn log_file(sandbox: &Sandbox, unit: &str) -> PathBuf {
+    sandbox.log_dir().join(format!("{unit}.log"))
+}
+
+fn server_command(sandbox: &Sandbox) -> Vec<OsString> {
+    let address = sandbox.server_address();
+    let mut command = enter(
+        sandbox,
+        &format!("{}/{}", sandbox.name.server_cgroup(), cgroups::HOST),
+        None,
+    );
+    command.extend(["server".into(), "--data-dir".into(), sandbox.server_dir().into()]);
+    command.extend(["--listen".into(), format!("{address}:{}", sandbox.api_port).into()]);
+    command.extend(["--advertise".into(), address.to_string().into()]);
+    command.extend(["--node-grace-period".into(), milliseconds(sandbox.node_grace_period_ms)]);
+    command.extend([
+        "--not-ready-toleration".into(),
+        milliseconds(sandbox.not_ready_toleration_ms),
+    ]);
+    command
+}
+
+fn agent_command(sandbox: &Sandbox, number: u16, token_file: &Path) -> Vec<OsString> {
+    let group = sandbox.name.node_cgroup(number);
+    let node = sandbox.name.node(number);
+    let mut command = enter(
+        sandbox,
+        &format!("{group}/{}", cgroups::HOST),
+        Some(&netns::path(&node)),
+    );
+    command.extend(["agent".into(), "--server".into(), sandbox.server_url().into()]);
+    command.extend(["--token-file".into(), token_file.into()]);
+    command.extend(["--node-name".into(), node.into()]);
+    command.extend(["--node-ip".into(), sandbox.node_address(number).to_string().into()]);
+    command.extend(["--data-dir".into(), sandbox.node_dir(number).into()]);
+    command.extend(["--cgroup-root".into(), group.into()]);
+    command.extend(["--bpffs".into(), sandbox.bpf_dir(number).into()]);
+    command
+}
+
+/// `skep enter … -- skep`: the process moves itself into its node before it becomes what it is.
+fn enter(sandbox: &Sandbox, group: &str, netns: Option<&Path>) -> Vec<OsString> {
+    let mut command: Vec<OsString> = vec![
+        sandbox.skep.clone().into(),
+        "enter".into(),
+        "--cgroup".into(),
+        group.into(),
+    ];
+    if let Some(path) = netns {
+        command.extend(["--netns".into(), path.into()]);
+    }
+    command.extend(["--".into(), sandbox.skep.clone().into()]);
+    command
+}
+
+fn milliseconds(milliseconds: u64) -> OsString {
+    format!("{milliseconds}ms").into()
+}
+
+/// The place of a unit in the state file, by the name a person uses.
+pub(super) fn place_of(sandbox: &Sandbox, target: &str) -> anyhow::Result<usize> {
+    if target == "server" {
+        return Ok(0);
+    }
+    sandbox
+        .number_of(target)
+        .map(usize::from)
+        .with_context(|| unknown_target(&sandbox.name, sandbox.nodes, target))
+}
+
+fn unknown_target(name: &SandboxName, nodes: u16, target: &str) -> String {
+    let known = match nodes {
+        1 => name.node(1),
+        _ => format!("{} to {}", name.node(1), name.node(nodes)),
+    };
+    format!("{target:?} is neither `server` nor a node of the sandbox {name} (its nodes: {known})")
+}
