@@ -1,0 +1,188 @@
+//! Sandboxes: what they leave behind, what they survive, and that they do not meet.
+
+use std::{process::Stdio, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::json;
+use tests::{Sandbox, images, inventory::Inventory, sandbox::SOON, wait_for};
+
+/// How long the kernel may take to let go of what was removed.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+fn nothing_since(before: &Inventory) {
+    let mut left = Vec::new();
+    let deadline = std::time::Instant::now() + GONE_WITHIN;
+    while std::time::Instant::now() < deadline {
+        left = Inventory::take().since(before);
+        if left.is_empty() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("left behind:\n{}", left.join("\n"));
+}
+
+fn web(sandbox: &Sandbox, replicas: u32) {
+    let labels = json!({"app": "web"});
+    sandbox.apply(&json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "web", "image": images::WEB, "imagePullPolicy": "IfNotPresent"}]},
+            },
+        },
+    }));
+    sandbox.wait_available("web");
+}
+
+#[test]
+fn a_deleted_sandbox_leaves_nothing() {
+    let before = Inventory::take();
+    let Some(sandbox) = Sandbox::create(2) else { return };
+    web(&sandbox, 4);
+    assert!(
+        !Inventory::take().since(&before).is_empty(),
+        "a running sandbox shows in the inventory"
+    );
+    sandbox.delete();
+    nothing_since(&before);
+    assert!(
+        !sandbox.data_dir().exists(),
+        "the data directory was made by the sandbox, and goes with it"
+    );
+    // A second deletion finds nothing to do.
+    sandbox.delete();
+}
+
+#[test]
+fn a_sandbox_that_crashed_leaves_nothing_either() {
+    let before = Inventory::take();
+    let Some(sandbox) = Sandbox::create(2) else { return };
+    web(&sandbox, 2);
+    for target in ["supervisor", "server", &sandbox.node(1), &sandbox.node(2)] {
+        let pid = sandbox.pid(target).expect("it runs");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("kill");
+    }
+    sandbox.delete();
+    nothing_since(&before);
+}
+
+#[test]
+fn processes_are_restarted_and_stay_stopped_when_asked() {
+    let Some(sandbox) = Sandbox::create(1) else { return };
+    let node = sandbox.node(1);
+    for target in ["server", &node] {
+        sandbox.kill_and_wait(target);
+    }
+    tests::sandbox::run(sandbox.command(&["stop", &node]));
+    assert_eq!(sandbox.pid(&node), None);
+
+    // The supervisor's death changes nothing, and its successor knows who was stopped.
+    let server = sandbox.pid("server").expect("the server runs");
+    let supervisor = sandbox.pid("supervisor").expect("the supervisor runs");
+    kill(Pid::from_raw(supervisor), Signal::SIGKILL).expect("kill");
+    wait_for("the supervisor to be gone", SOON, || {
+        sandbox.pid("supervisor").is_none().then_some(())
+    });
+    assert_eq!(sandbox.pid("server"), Some(server));
+    tests::sandbox::run(sandbox.command(&["start", "server"]));
+    assert_eq!(
+        sandbox.pid("server"),
+        Some(server),
+        "a process that runs is taken over, not restarted"
+    );
+    assert_eq!(sandbox.pid(&node), None, "what was stopped stays stopped");
+    sandbox.kill_and_wait("server");
+
+    tests::sandbox::run(sandbox.command(&["start"]));
+    assert!(sandbox.pid(&node).is_some());
+}
+
+#[test]
+fn exec_is_the_program_itself() {
+    let Some(sandbox) = Sandbox::create(1) else { return };
+    let node = sandbox.node(1);
+    let output = sandbox
+        .exec_command(&node, &["sh", "-c", "cat; echo err >&2; exit 7"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            use std::io::Write;
+            child.stdin.take().expect("a pipe").write_all(b"through")?;
+            child.wait_with_output()
+        })
+        .expect("run");
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "through");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "err\n");
+    let groups = sandbox.exec(&node, &["cat", "/proc/self/cgroup"]);
+    assert!(
+        groups
+            .lines()
+            .all(|line| line.ends_with(&format!(":/skep/{node}/host"))),
+        "{groups}"
+    );
+    let addresses = sandbox.exec(&node, &["ip", "-brief", "address"]);
+    assert!(addresses.contains(&sandbox.address(&node)), "{addresses}");
+
+    let output = sandbox.exec_command("no-such-node", &["true"]).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains(&node), "{said}");
+}
+
+#[test]
+fn two_sandboxes_live_side_by_side() {
+    let Some(one) = Sandbox::create(1) else { return };
+    let Some(two) = Sandbox::create(1) else { return };
+    assert_ne!(one.address(&one.node(1)), two.address(&two.node(1)));
+    web(&one, 1);
+    assert_eq!(
+        two.get(&["deployment", "web"]),
+        None,
+        "objects of one are not in the other"
+    );
+
+    let output = one.command(&["create"]).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("exists already"), "{said}");
+
+    two.delete();
+    assert_eq!(
+        one.get(&["deployment", "web"]).expect("still there")["status"]["availableReplicas"],
+        1
+    );
+}
+
+#[test]
+fn a_failed_creation_says_why_and_leaves_nothing() {
+    let before = Inventory::take();
+    let Some(probe) = Sandbox::create(1) else { return };
+    let name = probe.node(7);
+    probe.delete();
+    drop(probe);
+    let mut create = std::process::Command::new(tests::programs::skep());
+    create.args([
+        "sandbox",
+        "create",
+        "--nodes",
+        "2",
+        "--name",
+        &name,
+        "--data-dir",
+        "/proc/skep-test",
+    ]);
+    let output = create.output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("/proc/skep-test"), "{said}");
+    nothing_since(&before);
+}
