@@ -22,6 +22,7 @@ mod runtime;
 pub mod shim;
 pub mod state;
 pub mod stream;
+mod volume;
 
 pub use cleanup::{CleanupError, Removed, cleanup};
 pub use config::AgentConfig;

@@ -3,7 +3,12 @@
 //! Never here: decisions about a pod's life cycle (`reconcile::pod`), how a container is made (`runtime`, `shim`),
 //! how a packet finds the pod (`net`). Pods outlive the agent: a new agent adopts them without touching them.
 
+pub(crate) mod env;
+pub(crate) mod fields;
+pub(crate) mod layout;
 pub mod network;
+pub(crate) mod objects;
+pub(crate) mod resources;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 

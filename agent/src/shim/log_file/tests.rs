@@ -78,7 +78,7 @@ fn a_log_is_rotated_and_old_files_go() {
             fs::read_to_string(path)
                 .unwrap()
                 .lines()
-                .map(|line| line[39..].to_owned() + " ")
+                .map(|line| line[40..].to_owned() + " ")
                 .collect()
         })
         .collect();

@@ -1,0 +1,67 @@
+//! The config maps and secrets that this node's pods name, as last received.
+//!
+//! Never here: deciding who may see them; the control plane sends a node only what its pods name.
+
+use std::{collections::HashMap, sync::Arc};
+
+use api::k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use parking_lot::RwLock;
+
+type Name = (String, String);
+
+/// Shared by the workers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Objects {
+    inner: Arc<RwLock<Maps>>,
+}
+
+#[derive(Debug, Default)]
+struct Maps {
+    config_maps: HashMap<Name, Arc<ConfigMap>>,
+    secrets: HashMap<Name, Arc<Secret>>,
+}
+
+impl Objects {
+    pub(crate) fn config_map(&self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
+        let maps = self.inner.read();
+        maps.config_maps.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    pub(crate) fn secret(&self, namespace: &str, name: &str) -> Option<Arc<Secret>> {
+        let maps = self.inner.read();
+        maps.secrets.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    pub(crate) fn put_config_map(&self, object: ConfigMap) {
+        let name = name_of(&object.metadata);
+        self.inner.write().config_maps.insert(name, Arc::new(object));
+    }
+
+    pub(crate) fn put_secret(&self, object: Secret) {
+        let name = name_of(&object.metadata);
+        self.inner.write().secrets.insert(name, Arc::new(object));
+    }
+
+    pub(crate) fn remove_config_map(&self, namespace: &str, name: &str) {
+        let name = (namespace.to_owned(), name.to_owned());
+        self.inner.write().config_maps.remove(&name);
+    }
+
+    pub(crate) fn remove_secret(&self, namespace: &str, name: &str) {
+        let name = (namespace.to_owned(), name.to_owned());
+        self.inner.write().secrets.remove(&name);
+    }
+
+    /// Forgets everything that `kept` (a snapshot) does not have.
+    pub(crate) fn replace(&self, kept: Objects) {
+        let kept = std::mem::take(&mut *kept.inner.write());
+        *self.inner.write() = kept;
+    }
+}
+
+fn name_of(metadata: &api::k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> Name {
+    (
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    )
+}
