@@ -11,6 +11,7 @@ mod durable;
 pub mod hierarchies;
 pub mod image;
 pub mod join;
+mod logs;
 pub mod net;
 pub mod node_status;
 pub mod pods;

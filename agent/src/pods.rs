@@ -3,14 +3,28 @@
 //! Never here: decisions about a pod's life cycle (`reconcile::pod`), how a container is made (`runtime`, `shim`),
 //! how a packet finds the pod (`net`). Pods outlive the agent: a new agent adopts them without touching them.
 
+mod check;
 pub(crate) mod env;
 pub(crate) mod fields;
+mod image_watch;
+pub(crate) mod launch;
 pub(crate) mod layout;
+mod log_request;
 pub mod network;
 pub(crate) mod objects;
+mod prober;
+mod remove;
 pub(crate) mod resources;
+pub(crate) mod sandbox;
+pub(crate) mod shim_link;
+mod supervisor;
+mod worker;
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use api::{
     k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret},
@@ -18,7 +32,9 @@ use api::{
 };
 use tokio::sync::mpsc;
 
+use crate::image::StoreError;
 use network::PodNetwork;
+pub use remove::RemoveError;
 
 /// Inputs that may wait for the pod workers; the node stream is held back when they do.
 const INPUTS_WAITING_MAX: usize = 1024;
@@ -92,14 +108,56 @@ pub enum PodInput {
     },
 }
 
+/// The pod workers could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The image store.
+    #[error("open the image store")]
+    Images(#[source] StoreError),
+    /// Its directory cannot be watched for imports.
+    #[error("watch the image store")]
+    Watch(#[source] std::io::Error),
+    /// The cgroup hierarchies.
+    #[error("find the cgroup hierarchies")]
+    Cgroups(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
 /// Starts the pod workers. They end, leaving the pods alone, when the returned sender is dropped.
 ///
-/// Statuses, events and [`api::node_stream::PodGone`] go to `out`.
-pub fn start(config: PodsConfig, network: Arc<dyn PodNetwork>, out: mpsc::Sender<FromAgent>) -> mpsc::Sender<PodInput> {
-    let (sender, mut inputs) = mpsc::channel(INPUTS_WAITING_MAX);
-    tokio::spawn(async move {
-        let _held = (config, network, out);
-        while inputs.recv().await.is_some() {}
-    });
-    sender
+/// Pods that a former agent left are adopted when they are named, and those that the first complete snapshot does not
+/// name are removed. Statuses, events and [`api::node_stream::PodGone`] go to `out`.
+///
+/// # Errors
+/// When the node lacks what pods need; nothing has been started then.
+pub fn start(
+    config: PodsConfig,
+    network: Arc<dyn PodNetwork>,
+    out: mpsc::Sender<FromAgent>,
+) -> Result<mpsc::Sender<PodInput>, StartError> {
+    let context = worker::Context::new(config, network, out)?;
+    let images = image_watch::ImageWatch::new(context.images.dir()).map_err(StartError::Watch)?;
+    let (sender, inputs) = mpsc::channel(INPUTS_WAITING_MAX);
+    tokio::spawn(supervisor::run(Arc::new(context), inputs, images));
+    Ok(sender)
+}
+
+/// What [`remove_all`] removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RemovedPods {
+    /// Pods whose directories are gone.
+    pub pods: usize,
+    /// Processes that were killed.
+    pub processes: usize,
+    /// Mounts that were undone.
+    pub mounts: usize,
+}
+
+/// Removes every pod of a node whose agent is dead: processes, cgroups, mounts, directories. Images stay.
+///
+/// The network is not touched: it is not this module's. Blocks, within bounds.
+///
+/// # Errors
+/// What could not be removed; calling again goes on.
+pub fn remove_all(data_dir: &Path, cgroup_root: &str) -> Result<RemovedPods, RemoveError> {
+    remove::remove_all(data_dir, cgroup_root)
 }
