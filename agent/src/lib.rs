@@ -10,6 +10,7 @@ pub mod dns_sockets;
 mod durable;
 pub mod hierarchies;
 pub mod image;
+mod inotify;
 pub mod join;
 mod logs;
 pub mod net;

@@ -12,6 +12,8 @@ use std::{
 
 use api::Timestamp;
 
+use crate::inotify::{Inotify, WatchFlags};
+
 /// Rotated files that may exist beside the current one; see the shim's configuration.
 const ROTATED_MAX: u32 = 64;
 /// Bytes of one answer: small enough to flow, large enough to be cheap.
@@ -76,7 +78,7 @@ where
 {
     // Watched before the first look, so that nothing that is written in between is missed.
     let watch = if wanted.follow {
-        Some(Watch::new(path, bundle)?)
+        Some(watch(path, bundle)?)
     } else {
         None
     };
@@ -106,7 +108,9 @@ where
         if last || cursor.is_full() {
             return Ok(());
         }
-        watch.changed().await.map_err(|source| LogError::Watch {
+        // Or a while: a shim that was killed leaves no sign.
+        let changed = tokio::time::timeout(FOLLOW_RECHECK, watch.changed()).await;
+        changed.unwrap_or(Ok(())).map_err(|source| LogError::Watch {
             path: path.to_owned(),
             source,
         })?;
@@ -348,42 +352,19 @@ fn rotated(path: &Path, number: u32) -> PathBuf {
 }
 
 /// Tells when something in the log's directory is written, renamed or made, or the container's state is.
-struct Watch {
-    inotify: tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>,
-}
-
-impl Watch {
-    fn new(path: &Path, bundle: &Path) -> Result<Watch, LogError> {
-        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
-        let watch_error = |source: io::Error| LogError::Watch {
+fn watch(path: &Path, bundle: &Path) -> Result<Inotify, LogError> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    Inotify::new()
+        .and_then(|inotify| {
+            inotify.watch(dir, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
+            // Only renames: the bundle holds the container's root filesystem, too.
+            inotify.watch(bundle, WatchFlags::MOVED_TO)?;
+            Ok(inotify)
+        })
+        .map_err(|source| LogError::Watch {
             path: path.to_owned(),
             source,
-        };
-        let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|errno| watch_error(errno.into()))?;
-        let dir = path.parent().unwrap_or(Path::new("/"));
-        let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
-        add_watch(&inotify, dir, flags).map_err(|errno| watch_error(errno.into()))?;
-        // Only renames: the bundle holds the container's root filesystem, too.
-        add_watch(&inotify, bundle, WatchFlags::MOVED_TO).map_err(|errno| watch_error(errno.into()))?;
-        let inotify = tokio::io::unix::AsyncFd::new(inotify).map_err(watch_error)?;
-        Ok(Watch { inotify })
-    }
-
-    /// Waits for a change, or for a while: a shim that was killed leaves no sign.
-    async fn changed(&self) -> io::Result<()> {
-        let wait = async {
-            let mut ready = self.inotify.readable().await?;
-            let mut buffer = [0_u8; 4096];
-            while let Ok(count) = rustix::io::read(self.inotify.get_ref(), &mut buffer) {
-                if count == 0 {
-                    break;
-                }
-            }
-            ready.clear_ready();
-            Ok(())
-        };
-        tokio::time::timeout(FOLLOW_RECHECK, wait).await.unwrap_or(Ok(()))
-    }
+        })
 }
 
 #[cfg(test)]

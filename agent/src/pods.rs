@@ -6,25 +6,19 @@
 mod check;
 pub(crate) mod env;
 pub(crate) mod fields;
-mod image_watch;
 pub(crate) mod launch;
 pub(crate) mod layout;
 mod log_request;
 pub mod network;
 pub(crate) mod objects;
 mod prober;
-mod remove;
 pub(crate) mod resources;
 pub(crate) mod sandbox;
 pub(crate) mod shim_link;
 mod supervisor;
 mod worker;
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use api::{
     k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret},
@@ -32,9 +26,11 @@ use api::{
 };
 use tokio::sync::mpsc;
 
-use crate::image::StoreError;
+use crate::{
+    image::StoreError,
+    inotify::{Inotify, WatchFlags},
+};
 use network::PodNetwork;
-pub use remove::RemoveError;
 
 /// Inputs that may wait for the pod workers; the node stream is held back when they do.
 const INPUTS_WAITING_MAX: usize = 1024;
@@ -135,29 +131,15 @@ pub fn start(
     out: mpsc::Sender<FromAgent>,
 ) -> Result<mpsc::Sender<PodInput>, StartError> {
     let context = worker::Context::new(config, network, out)?;
-    let images = image_watch::ImageWatch::new(context.images.dir()).map_err(StartError::Watch)?;
+    // The list of images is replaced by rename; work in progress lies in directories below.
+    let images = Inotify::new()
+        .and_then(|inotify| {
+            inotify
+                .watch(context.images.dir(), WatchFlags::MOVED_TO)
+                .map(|()| inotify)
+        })
+        .map_err(StartError::Watch)?;
     let (sender, inputs) = mpsc::channel(INPUTS_WAITING_MAX);
     tokio::spawn(supervisor::run(Arc::new(context), inputs, images));
     Ok(sender)
-}
-
-/// What [`remove_all`] removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RemovedPods {
-    /// Pods whose directories are gone.
-    pub pods: usize,
-    /// Processes that were killed.
-    pub processes: usize,
-    /// Mounts that were undone.
-    pub mounts: usize,
-}
-
-/// Removes every pod of a node whose agent is dead: processes, cgroups, mounts, directories. Images stay.
-///
-/// The network is not touched: it is not this module's. Blocks, within bounds.
-///
-/// # Errors
-/// What could not be removed; calling again goes on.
-pub fn remove_all(data_dir: &Path, cgroup_root: &str) -> Result<RemovedPods, RemoveError> {
-    remove::remove_all(data_dir, cgroup_root)
 }

@@ -72,6 +72,9 @@ pub enum AgentError {
     /// The mirror cannot be read.
     #[error(transparent)]
     Mirror(#[from] OpenMirrorError),
+    /// The node lacks what pods need.
+    #[error("start the pod workers")]
+    Pods(#[from] pods::StartError),
     /// The kernel's links cannot be read.
     #[error("read the node's network")]
     Netlink(#[from] LinkError),
@@ -378,7 +381,7 @@ impl Node {
             shim_program: PathBuf::from("/proc/self/exe"),
         };
         let (said, mut to_say) = mpsc::channel::<FromAgent>(POD_MESSAGES_WAITING_MAX);
-        let pods = pods::start(pods_config, Arc::new(pod_net.clone()), said);
+        let pods = pods::start(pods_config, Arc::new(pod_net.clone()), said)?;
         let posting = outbox.clone();
         tokio::spawn(async move {
             while let Some(message) = to_say.recv().await {

@@ -16,19 +16,19 @@ use tracing::{info, warn};
 
 use super::{
     PodInput,
-    image_watch::ImageWatch,
     layout::PodRecord,
     log_request,
     objects::Objects,
     sandbox::blocking,
     worker::{self, Context, Origin, Presence, Told, Worker},
 };
+use crate::inotify::Inotify;
 
 /// Ends of workers that may wait.
 const ENDED_WAITING_MAX: usize = 256;
 
 /// Serves until the inputs end.
-pub(super) async fn run(context: Arc<Context>, mut inputs: mpsc::Receiver<PodInput>, images: ImageWatch) {
+pub(super) async fn run(context: Arc<Context>, mut inputs: mpsc::Receiver<PodInput>, images: Inotify) {
     let (ended, mut ends) = mpsc::channel(ENDED_WAITING_MAX);
     let mut supervisor = Supervisor {
         context,
