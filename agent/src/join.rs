@@ -230,7 +230,7 @@ pub enum JoinError {
     #[error(transparent)]
     Dial(DialError),
     /// The server does not take the token.
-    #[error("the server refused the token ({message}): it has expired or is for another cluster; {HINT}")]
+    #[error("the server refused: {message}; {HINT}")]
     Refused {
         /// What the server said.
         message: String,

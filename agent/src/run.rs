@@ -122,6 +122,8 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
     let stop_parts = shutdown.child_token();
     let _stopped = stop_parts.clone().drop_guard();
     tokio::select! {
+        // First: the parts end with it too, and that is then no failure.
+        biased;
         () = shutdown.cancelled() => {
             info!("stopping; pods stay");
             Ok(())

@@ -23,18 +23,19 @@ use hickory_resolver::{
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
 };
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{answer::LOOP_CHECK_LABEL, resolv_conf};
 
 /// Answers kept. One is some hundred bytes, so this is about a megabyte.
 const CACHE_ANSWERS_MAX: u64 = 4_096;
-/// Questions in flight; a server that does not answer holds each for [`ATTEMPT_TIMEOUT`] × [`ATTEMPTS`].
+/// Questions in flight; servers that do not answer hold each for [`FORWARD_TIMEOUT`].
 const IN_FLIGHT_MAX: usize = 512;
-/// Clients give up after 5 s (glibc, musl): two attempts fit in.
+/// Clients give up after 5 s (glibc, musl): two attempts fit in, and word that they failed.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-const ATTEMPTS: usize = 2;
+const RETRIES: usize = 1;
+const FORWARD_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// An answer is not kept longer than this, whatever it says.
 const KEPT_MAX: Duration = Duration::from_secs(3_600);
 /// The same for "there is no such name".
@@ -107,14 +108,15 @@ impl Upstream {
     /// Asks the host's servers.
     ///
     /// # Errors
-    /// At once if there is no server or too much waits; after [`ATTEMPT_TIMEOUT`] × [`ATTEMPTS`] if none answers.
+    /// At once if there is no server or too much waits; after [`FORWARD_TIMEOUT`] if none answers.
     pub async fn forward(&self, name: &Name, record_type: RecordType) -> Result<Forwarded, ForwardError> {
         let resolver = self.resolver().ok_or(ForwardError::NoServer)?;
         let _one = self.in_flight.try_acquire().map_err(|_| ForwardError::Busy)?;
         // Whole, so that no search list is applied.
         let mut name = name.clone();
         name.set_fqdn(true);
-        match resolver.lookup(name, record_type).await {
+        let lookup = resolver.lookup(name, record_type);
+        match timeout(FORWARD_TIMEOUT, lookup).await.unwrap_or(Err(NetError::Timeout)) {
             Ok(found) => Ok(Forwarded {
                 code: ResponseCode::NoError,
                 answers: found.answers().to_vec(),
@@ -239,7 +241,7 @@ fn build(servers: &[IpAddr], port: u16) -> Option<Arc<TokioResolver>> {
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     options.timeout = ATTEMPT_TIMEOUT;
-    options.attempts = ATTEMPTS;
+    options.attempts = RETRIES;
     options.edns0 = true;
     options.cache_size = CACHE_ANSWERS_MAX;
     options.use_hosts_file = ResolveHosts::Never;
