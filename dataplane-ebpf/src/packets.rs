@@ -157,26 +157,28 @@ fn read(skb: *mut __sk_buff, outer: &[u8; OUTER]) -> Result<Packet, Reason> {
 #[inline(always)]
 fn carry_out(skb: *mut __sk_buff, hook: Hook, packet: &Packet, verdict: Verdict) -> Result<i32, Reason> {
     match verdict.action {
-        Action::Pass => write(skb, packet, false).map(|()| NEXT),
-        Action::Drop => Err(verdict.reason),
+        Action::Drop => return Err(verdict.reason),
         Action::Refuse => {
             // Answers of the overlay would have to go back through it; its senders find out by their own time-out.
             if matches!(hook, Hook::FromPod | Hook::FromUplink) && packet.key.protocol == PROTO_TCP {
                 count_drop(hook, verdict.reason);
                 return refuse(skb, packet);
             }
-            Err(verdict.reason)
+            return Err(verdict.reason);
         }
+        Action::Pass | Action::Deliver | Action::Tunnel | Action::Uplink => {}
+    }
+    // One place that writes, for the verifier's sake. What the host's stack forwards takes its hop there.
+    let hop = verdict.action != Action::Pass && hook != Hook::ToOverlay;
+    write(skb, packet, hop)?;
+    let config = Maps.config().ok_or(Reason::NotConfigured)?;
+    match verdict.action {
         Action::Deliver => {
-            write(skb, packet, true)?;
             store(skb, 0, &verdict.mac)?;
             // SAFETY: the helper takes plain numbers.
             Ok(unsafe { bpf_redirect_peer(verdict.link, 0) } as i32)
         }
         Action::Tunnel => {
-            let config = Maps.config().ok_or(Reason::NotConfigured)?;
-            // Where the device is entered by the host's stack there is no hop of ours.
-            write(skb, packet, hook != Hook::ToOverlay)?;
             store(skb, 0, &overlay_macs(&config.overlay_mac))?;
             enter_tunnel(skb, &verdict)?;
             if hook == Hook::ToOverlay {
@@ -186,11 +188,10 @@ fn carry_out(skb: *mut __sk_buff, hook: Hook, packet: &Packet, verdict: Verdict)
             Ok(unsafe { bpf_redirect(config.overlay_ifindex, 0) } as i32)
         }
         Action::Uplink => {
-            let config = Maps.config().ok_or(Reason::NotConfigured)?;
-            write(skb, packet, true)?;
             // SAFETY: no parameters: the kernel looks the next hop up itself.
             Ok(unsafe { bpf_redirect_neigh(config.uplink_ifindex, core::ptr::null_mut(), 0, 0) } as i32)
         }
+        Action::Pass | Action::Drop | Action::Refuse => Ok(NEXT),
     }
 }
 

@@ -86,33 +86,33 @@ pub fn open<T: Tables>(tables: &T, packet: &mut Packet, opening: &Opening) -> Re
     };
     let size = (opening.ports.last - opening.ports.first) as u32 + 1;
     let start = tables.random();
-    let mut added = Err(Reason::PortsTaken);
+    let mut found = false;
     for attempt in 0..PORT_TRIES {
         if attempt > 0 || !opening.keep_port {
             let port = opening.ports.first as u32 + start.wrapping_add(attempt) % size;
             scratch.flow.tuple.source_port = PortBe::new(port as u16);
         }
         scratch.reply_key = scratch.flow.pair_key(protocol);
-        if let Some(taken) = tables.flow(&scratch.reply_key) {
-            if !taken.is_closed() {
-                continue;
-            }
-            remove(tables, &scratch.reply_key, taken);
-        }
-        match tables.add_flow(&scratch.reply_key, &scratch.reply) {
-            Ok(()) => {
-                added = Ok(());
-                break;
-            }
-            // Another processor was faster.
-            Err(AddError::Exists) => {}
-            Err(AddError::Full) => {
-                added = Err(Reason::FlowsFull);
-                break;
-            }
+        found = match tables.flow(&scratch.reply_key) {
+            Some(taken) => taken.is_closed(),
+            None => true,
+        };
+        if found {
+            break;
         }
     }
-    added?;
+    if !found {
+        return Err(Reason::PortsTaken);
+    }
+    if let Some(closed) = tables.flow(&scratch.reply_key) {
+        remove(tables, &scratch.reply_key, closed);
+    }
+    match tables.add_flow(&scratch.reply_key, &scratch.reply) {
+        Ok(()) => {}
+        // Another processor was faster; who sent this will send it again.
+        Err(AddError::Exists) => return Err(Reason::PortsTaken),
+        Err(AddError::Full) => return Err(Reason::FlowsFull),
+    }
     match tables.add_flow(&scratch.key, &scratch.flow) {
         Ok(()) => {
             packet.key.tuple = scratch.flow.tuple;
