@@ -5,10 +5,6 @@
 //! unlocked, Debian's `rustc-web`. The nested cargo has a target directory of its own below `OUT_DIR`: the one of the
 //! outer cargo is locked while this runs.
 //! Never here: downloads of tools; `cargo xtask setup` does those.
-#![expect(
-    clippy::print_stdout,
-    reason = "a build script talks to cargo over its standard output"
-)]
 
 use std::{
     env, fs,

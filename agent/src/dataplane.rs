@@ -3,7 +3,7 @@
 //! Never here: decisions about packets (they are in the crate `dataplane`), links and routes (`net`), the stream.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
@@ -17,7 +17,7 @@ use std::{
 
 use dataplane::{
     addr::{Addr, MAPPED_BITS, PortBe, PortRange, Prefix},
-    layout::{Config, LocalPod},
+    layout::{Config, LocalPod, Tuple},
 };
 use ipnet::IpNet;
 use parking_lot::Mutex;
@@ -374,6 +374,9 @@ impl Dataplane {
         }
         for (addr, _) in self.entries_of(uid)? {
             self.maps.pods.delete(&addr)?;
+            // The address may soon be another pod's.
+            let is_of = |tuple: &Tuple| tuple.source == addr || tuple.destination == addr;
+            conntrack::purge(&self.maps.flows, |key, flow| is_of(&key.tuple) || is_of(&flow.tuple))?;
         }
         for (link, ..) in pod_links(uid, ["from_pod", "to_pod"]) {
             self.pins
@@ -429,6 +432,11 @@ impl Dataplane {
         for step in &steps {
             self.carry_out(step)?;
             let entries = step.len().unwrap_or_default();
+            if let Step::DeleteBackends(ids) = step {
+                // Clients of a backend that is gone shall not wait for it.
+                let gone: BTreeSet<u32> = ids.iter().copied().collect();
+                conntrack::purge(&self.maps.flows, |_, flow| gone.contains(&flow.backend))?;
+            }
             match step {
                 Step::PutNodes(_)
                 | Step::PutRoutes(_)
@@ -468,6 +476,15 @@ impl Dataplane {
             Step::DeleteNodes(keys) => maps.nodes.delete_all(keys)?,
         }
         Ok(())
+    }
+
+    /// Removes flows that are idle at `now_s` seconds since boot, and returns how many entries that were. A thread of
+    /// this value does it every 15 s with the present second.
+    ///
+    /// # Errors
+    /// When the map cannot be read or written.
+    pub fn remove_idle_flows(&self, now_s: u32) -> Result<usize, DumpError> {
+        Ok(conntrack::collect(&self.maps.flows, now_s)?)
     }
 
     /// Services: an array of `{namespace, service, portName, address, port, protocol, scope, id, generation, turn,

@@ -32,7 +32,7 @@ const TUNNEL_HOPS: u8 = 64;
 
 /// Packets that a pod sends: ingress of the host side of its veth.
 #[classifier]
-pub fn from_pod(ctx: TcContext) -> i32 {
+pub(crate) fn from_pod(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     // SAFETY: the kernel passes a valid context.
     let link = unsafe { (*skb).ifindex };
@@ -43,7 +43,7 @@ pub fn from_pod(ctx: TcContext) -> i32 {
 
 /// Packets that the host's stack sends to a pod: egress of the host side of its veth.
 #[classifier]
-pub fn to_pod(ctx: TcContext) -> i32 {
+pub(crate) fn to_pod(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     // SAFETY: the kernel passes a valid context.
     let link = unsafe { (*skb).ifindex };
@@ -52,7 +52,7 @@ pub fn to_pod(ctx: TcContext) -> i32 {
 
 /// Packets that come out of the overlay: ingress of the VXLAN device.
 #[classifier]
-pub fn from_overlay(ctx: TcContext) -> i32 {
+pub(crate) fn from_overlay(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     let Some(key) = tunnel_key(skb) else {
         return dropped(Hook::FromOverlay, Reason::UnknownNode);
@@ -66,7 +66,7 @@ pub fn from_overlay(ctx: TcContext) -> i32 {
 
 /// Packets that go into the overlay: egress of the VXLAN device. What a program redirected here has its tunnel.
 #[classifier]
-pub fn to_overlay(ctx: TcContext) -> i32 {
+pub(crate) fn to_overlay(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     if tunnel_key(skb).is_some() {
         return NEXT;
@@ -76,7 +76,7 @@ pub fn to_overlay(ctx: TcContext) -> i32 {
 
 /// Packets that come in from the underlay: ingress of the uplink.
 #[classifier]
-pub fn from_uplink(ctx: TcContext) -> i32 {
+pub(crate) fn from_uplink(ctx: TcContext) -> i32 {
     run(ctx.skb.skb, Hook::FromUplink, |packet, _| {
         path::from_uplink(&Maps, packet)
     })
@@ -84,7 +84,7 @@ pub fn from_uplink(ctx: TcContext) -> i32 {
 
 /// Packets that leave to the underlay: egress of the uplink.
 #[classifier]
-pub fn to_uplink(ctx: TcContext) -> i32 {
+pub(crate) fn to_uplink(ctx: TcContext) -> i32 {
     run(ctx.skb.skb, Hook::ToUplink, |packet, _| path::to_uplink(&Maps, packet))
 }
 

@@ -24,49 +24,49 @@ const ECONNREFUSED: i32 = 111;
 
 /// connect(2) on an IPv4 socket.
 #[cgroup_sock_addr(connect4)]
-pub fn connect4(ctx: SockAddrContext) -> i32 {
+pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
     connect::<V4>(&ctx)
 }
 
 /// connect(2) on an IPv6 socket.
 #[cgroup_sock_addr(connect6)]
-pub fn connect6(ctx: SockAddrContext) -> i32 {
+pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
     connect::<V6>(&ctx)
 }
 
 /// sendto(2) and its like on an unconnected IPv4 socket, and on an IPv6 socket to a mapped address.
 #[cgroup_sock_addr(sendmsg4)]
-pub fn sendmsg4(ctx: SockAddrContext) -> i32 {
+pub(crate) fn sendmsg4(ctx: SockAddrContext) -> i32 {
     send::<V4>(&ctx)
 }
 
 /// sendto(2) and its like on an unconnected IPv6 socket.
 #[cgroup_sock_addr(sendmsg6)]
-pub fn sendmsg6(ctx: SockAddrContext) -> i32 {
+pub(crate) fn sendmsg6(ctx: SockAddrContext) -> i32 {
     send::<V6>(&ctx)
 }
 
 /// recvfrom(2) and its like on an IPv4 socket.
 #[cgroup_sock_addr(recvmsg4)]
-pub fn recvmsg4(ctx: SockAddrContext) -> i32 {
+pub(crate) fn recvmsg4(ctx: SockAddrContext) -> i32 {
     receive::<V4>(&ctx)
 }
 
 /// recvfrom(2) and its like on an IPv6 socket.
 #[cgroup_sock_addr(recvmsg6)]
-pub fn recvmsg6(ctx: SockAddrContext) -> i32 {
+pub(crate) fn recvmsg6(ctx: SockAddrContext) -> i32 {
     receive::<V6>(&ctx)
 }
 
 /// getpeername(2) on an IPv4 socket.
 #[cgroup_sock_addr(getpeername4)]
-pub fn getpeername4(ctx: SockAddrContext) -> i32 {
+pub(crate) fn getpeername4(ctx: SockAddrContext) -> i32 {
     peer_name::<V4>(&ctx)
 }
 
 /// getpeername(2) on an IPv6 socket.
 #[cgroup_sock_addr(getpeername6)]
-pub fn getpeername6(ctx: SockAddrContext) -> i32 {
+pub(crate) fn getpeername6(ctx: SockAddrContext) -> i32 {
     peer_name::<V6>(&ctx)
 }
 

@@ -13,6 +13,10 @@ pub const PROTO_UDP: u8 = 17;
 /// An IPv6 address, or an IPv4 address in its mapped form. Four words as they stand in a packet.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Eq, PartialOrd, Ord, Hash, Default)]
+#[expect(
+    clippy::derived_hash_with_manual_eq,
+    reason = "the equality below is the derived one, spelled out"
+)]
 pub struct Addr(pub [u32; 4]);
 
 /// The third word of an IPv4-mapped address, as it stands in memory.

@@ -1,6 +1,7 @@
 //! The dataplane end to end: real TCP and UDP between pods, nodes and the outside, through the loaded programs.
 //!
 //! Needs root, network namespaces, cgroup v2 and bpffs; where it cannot run it fails.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 
 #[path = "dataplane_network/fabric.rs"]
 mod fabric;
@@ -463,6 +464,67 @@ fn backends_come_and_go_without_a_failed_connection() {
         .find(|row| row["name"] == "SLOTS")
         .unwrap();
     assert_eq!(slots["entries"], 4 + 4 + 2, "old generations are gone");
+}
+
+#[test]
+fn idle_flows_go_and_busy_ones_stay() {
+    let cluster = Cluster::start();
+    let mut client = cluster.client(false);
+    client.run(&format!("hold a {WEB}"));
+    for _ in 0..3 {
+        client.run(&format!("udp {UDP}"));
+        client.run(&format!("tcp {WEB}"));
+    }
+    let node = &cluster.fabric.nodes[0];
+    let kinds = |protocol: &str| {
+        let flows = node.dataplane().conntrack_json().unwrap();
+        flows
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|flow| flow["protocol"] == protocol)
+            .count()
+    };
+    assert_eq!((kinds("TCP"), kinds("UDP")), (8, 6));
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let now_s: u32 = uptime.split('.').next().unwrap().parse().unwrap();
+    assert_eq!(node.dataplane().remove_idle_flows(now_s).unwrap(), 0);
+    // Three connections are closed or closing, three datagrams were answered; the held connection is good for a day.
+    assert_eq!(node.dataplane().remove_idle_flows(now_s + 4_000).unwrap(), 12);
+    assert_eq!((kinds("TCP"), kinds("UDP")), (2, 0));
+    client.run("say a");
+    assert_eq!(node.dataplane().remove_idle_flows(now_s + 100_000).unwrap(), 2);
+}
+
+#[test]
+fn connections_to_a_backend_that_is_gone_are_reset_and_datagrams_move_on() {
+    let cluster = Cluster::start();
+    let node = &cluster.fabric.nodes[0];
+    let mut client = cluster.client(false);
+    let mut only = state();
+    for service in [1, 2] {
+        only.endpoints
+            .get_mut(&service)
+            .unwrap()
+            .retain(|ip, _| *ip == octets("10.42.2.2"));
+    }
+    node.dataplane().apply(&node.image(&only)).unwrap();
+    assert!(client.run(&format!("hold a {WEB}")).starts_with("p2.2 "));
+    let source = client.run(&format!("udp-from 0.0.0.0:40404 {UDP}"));
+    assert!(source.starts_with("p2.2 "), "{source}");
+    let mut other = state();
+    for service in [1, 2] {
+        other
+            .endpoints
+            .get_mut(&service)
+            .unwrap()
+            .retain(|ip, _| *ip == octets("10.42.1.3"));
+    }
+    node.dataplane().apply(&node.image(&other)).unwrap();
+    let error = client.try_run("say a").unwrap_err();
+    assert!(error.starts_with("ConnectionReset"), "{error}, {}", cluster.drops());
+    let source = client.run(&format!("udp-from 0.0.0.0:40404 {UDP}"));
+    assert!(source.starts_with("p1.3 "), "{source}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every program at a device against golden packets: pass, drop, rewrite, truncated.
 //!
 //! Needs root; where it cannot run it fails. Programs at sockets cannot be run this way: `dataplane_network` has them.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 
 #[path = "dataplane_programs/frame.rs"]
 mod frame;

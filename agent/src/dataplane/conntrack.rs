@@ -1,4 +1,4 @@
-//! Removal of idle flows.
+//! Removal of idle flows, and of those whose end is gone.
 //!
 //! A flow goes when neither direction had a packet for its limit (`dataplane::flow::idle_limit_s`). An entry that a
 //! packet touches between the look and the removal is put back.
@@ -44,6 +44,23 @@ pub(super) fn collect(flows: &Table<FlowKey, Flow>, now_s: u32) -> Result<usize,
         }
     }
     Ok(removed)
+}
+
+/// Removes the flows that `is_over` picks, both directions. Their next packets are refused, or start anew.
+pub(super) fn purge(
+    flows: &Table<FlowKey, Flow>,
+    is_over: impl Fn(&FlowKey, &Flow) -> bool,
+) -> Result<usize, TableError> {
+    let mut over: Vec<FlowKey> = Vec::new();
+    for (key, flow) in flows.entries()? {
+        if is_over(&key, &flow) {
+            over.extend([flow.pair_key(key.protocol), key]);
+        }
+    }
+    over.sort_unstable();
+    over.dedup();
+    flows.delete_all(&over)?;
+    Ok(over.len())
 }
 
 /// Seconds since boot as the programs count them.

@@ -203,7 +203,7 @@ fn frontends(service: &Service, port: &ServicePort, protocol: Protocol) -> Vec<F
     let Ok(number) = u16::try_from(port.port) else {
         return Vec::new();
     };
-    let addresses = |list: &[Vec<u8>]| -> Vec<IpAddr> { list.iter().filter_map(|ip| ip_from_bytes(ip).ok()).collect() };
+    let addresses = |list: &[Vec<u8>]| -> Vec<IpAddr> { list.iter().filter_map(|ip| v4(ip)).collect() };
     let mut found = Vec::new();
     for ip in addresses(&service.cluster_ips) {
         found.push(Frontend {
@@ -253,10 +253,15 @@ fn select<'a>(
     if ready.is_empty() { leaving } else { ready }
 }
 
+/// The maps take both families, the programs at devices IPv4 so far: a service of both has its IPv4 side.
+fn v4(bytes: &[u8]) -> Option<IpAddr> {
+    ip_from_bytes(bytes).ok().filter(IpAddr::is_ipv4)
+}
+
 fn backend(endpoint: &Endpoint, port: &ServicePort, protocol: Protocol) -> Option<Backend> {
     let target = endpoint.targets.iter().find(|target| target.name == port.name)?;
     Some(Backend {
-        ip: ip_from_bytes(&endpoint.ip).ok()?,
+        ip: v4(&endpoint.ip)?,
         port: u16::try_from(target.port).ok()?,
         protocol,
     })

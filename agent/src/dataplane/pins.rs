@@ -25,8 +25,8 @@ use super::sys::{self, LinkTarget};
 
 /// `BPF_FS_MAGIC`.
 const BPF_FS: i64 = 0xcafe_4a11;
-/// A directory in a bpffs that was mounted here; names of pins have no dots.
-const MOUNTED: &str = "mounted-by-skep";
+/// Source of a bpffs that was mounted here: `/proc/self/mounts` tells whose it is.
+const MOUNT_SOURCE: &str = "skep";
 const MAPS: &str = "maps";
 const LINKS: &str = "links";
 
@@ -41,8 +41,13 @@ impl Pins {
     pub(super) fn prepare(bpffs: &Path) -> io::Result<Self> {
         fs::create_dir_all(bpffs)?;
         if !is_bpffs(bpffs)? {
-            mount(Some("bpf"), bpffs, Some("bpf"), MsFlags::empty(), Some("mode=0700"))?;
-            fs::create_dir(bpffs.join(MOUNTED))?;
+            mount(
+                Some(MOUNT_SOURCE),
+                bpffs,
+                Some("bpf"),
+                MsFlags::empty(),
+                Some("mode=0700"),
+            )?;
         }
         let version = bpffs.join(format!("v{LAYOUT_VERSION}"));
         for directory in [version.clone(), version.join(MAPS), version.join(LINKS)] {
@@ -141,12 +146,27 @@ pub(super) fn remove(bpffs: &Path) -> io::Result<()> {
         }
         fs::remove_dir(entry.path())?;
     }
-    if bpffs.join(MOUNTED).exists() {
+    if is_own_mount(bpffs)? {
         umount2(bpffs, MntFlags::MNT_DETACH)?;
     }
     Ok(())
 }
 
+/// Whether a bpffs was mounted on this very directory by [`Pins::prepare`].
+fn is_own_mount(bpffs: &Path) -> io::Result<bool> {
+    let path = fs::canonicalize(bpffs)?;
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    Ok(mounts.lines().any(|line| {
+        let mut words = line.split(' ');
+        // The kernel writes a blank in a path as \040.
+        words.next() == Some(MOUNT_SOURCE)
+            && words
+                .next()
+                .is_some_and(|target| Path::new(&target.replace("\\040", " ")) == path)
+            && words.next() == Some("bpf")
+    }))
+}
+
 fn is_bpffs(path: &Path) -> io::Result<bool> {
-    Ok(i64::from(statfs(path)?.filesystem_type().0) == BPF_FS)
+    Ok(statfs(path)?.filesystem_type().0 == BPF_FS)
 }

@@ -134,7 +134,9 @@ fn a_full_table_refuses_new_flows_and_leaves_no_half() {
 
 #[test]
 fn a_flow_closes_by_a_fin_from_both_sides_or_one_reset() {
-    let table: [(&str, &[(bool, u8)], bool); 5] = [
+    /// Whether in the direction of the first packet, and TCP's flags.
+    type Sent = (bool, u8);
+    let table: [(&str, &[Sent], bool); 5] = [
         ("nothing", &[], false),
         ("one fin", &[(true, TCP_FIN)], false),
         ("the same fin twice", &[(true, TCP_FIN), (true, TCP_FIN)], false),

@@ -76,7 +76,9 @@ fn chosen(image: &Image) -> Vec<u8> {
 
 #[test]
 fn terminating_endpoints_serve_only_when_nothing_else_is_left() {
-    let table: &[(&[(u8, char, &str)], &[u8])] = &[
+    /// Last octet, state, node.
+    type Given = (u8, char, &'static str);
+    let table: &[(&[Given], &[u8])] = &[
         (&[(1, 'r', "n1"), (2, 'r', "n2")], &[1, 2]),
         (&[(1, 'r', "n1"), (2, 't', "n2")], &[1]),
         (&[(1, 'n', "n1"), (2, 't', "n2")], &[2]),
