@@ -45,7 +45,11 @@ enum Place {
 /// types referred to.
 fn publish(schema: &mut Value, place: Place, pending: &mut Vec<String>) {
     let Some(fields) = schema.as_object_mut() else { return };
-    fields.retain(|name, value| !name.starts_with("x-skep-") && !(name == "properties" && value.is_null()));
+    fields.retain(|name, value| {
+        let is_ours = name.starts_with("x-skep-");
+        let is_void = name == "properties" && value.is_null();
+        !is_ours && !is_void
+    });
     if let Some(Value::String(target)) = fields.get("$ref") {
         if let Some(name) = target.strip_prefix(REFERENCE) {
             pending.push(name.to_owned());

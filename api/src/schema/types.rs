@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use super::definitions_json;
 
@@ -131,42 +132,38 @@ impl Types {
         self.structs[usize::from(id.0)].name.rsplit('.').nth(1).unwrap_or("v1")
     }
 
+    /// Reads the definitions one by one, so that little more than the table is ever in memory.
     fn from_json(text: &[u8]) -> Types {
-        let definitions: BTreeMap<String, RawDefinition> =
-            serde_json::from_slice(text).expect("the embedded definitions are what xtask wrote");
-        let ids: BTreeMap<&str, TypeId> = definitions
-            .iter()
-            .filter(|(_, definition)| definition.properties.is_some())
-            .zip(0..)
-            .map(|((name, _), index)| (name.as_str(), TypeId(index)))
-            .collect();
+        const WELL_FORMED: &str = "the embedded definitions are what xtask wrote";
+        let definitions: BTreeMap<&str, &RawValue> = serde_json::from_slice(text).expect(WELL_FORMED);
+        let mut ids: BTreeMap<&str, TypeId> = BTreeMap::new();
+        for (name, raw) in &definitions {
+            let outline: Outline = serde_json::from_str(raw.get()).expect(WELL_FORMED);
+            if outline.properties.is_some() {
+                let id = u16::try_from(ids.len()).expect("there are fewer types than 65,536");
+                ids.insert(name, TypeId(id));
+            }
+        }
+        let mut structs = Vec::with_capacity(ids.len());
         let mut kinds = Vec::new();
-        for (name, definition) in &definitions {
-            let Some(id) = ids.get(name.as_str()) else { continue };
+        for (name, id) in &ids {
+            let definition: RawDefinition = serde_json::from_str(definitions[name].get()).expect(WELL_FORMED);
+            structs.push(StructType {
+                name: (*name).into(),
+                fields: fields(&definition, &ids),
+            });
             for kind in &definition.kinds {
                 let key = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
                 kinds.push((key.into_boxed_str(), *id));
             }
         }
         kinds.sort_by(|a, b| a.0.cmp(&b.0));
-        let structs = definitions
-            .iter()
-            .filter_map(|(name, definition)| {
-                Some(StructType {
-                    name: name.as_str().into(),
-                    fields: fields(definition, definition.properties.as_ref()?, &ids),
-                })
-            })
-            .collect();
+        kinds.shrink_to_fit();
         Types { structs, kinds }
     }
 }
 
-fn fields(
-    definition: &RawDefinition,
-    properties: &BTreeMap<String, RawProperty>,
-    ids: &BTreeMap<&str, TypeId>,
-) -> Box<[Field]> {
+fn fields(definition: &RawDefinition, ids: &BTreeMap<&str, TypeId>) -> Box<[Field]> {
     let inline_tag = |name: &str| {
         definition.inline.iter().find_map(|inline| {
             let (inner, _) = inline.fields.iter().find(|(_, field)| *field == name)?;
@@ -176,7 +173,8 @@ fn fields(
             })
         })
     };
-    properties
+    definition
+        .properties
         .iter()
         .map(|(name, property)| Field {
             name: name.as_str().into(),
@@ -218,9 +216,15 @@ fn shape(property: &RawProperty, ids: &BTreeMap<&str, TypeId>) -> Shape {
     }
 }
 
+/// Whether a definition has fields.
+#[derive(Deserialize)]
+struct Outline {
+    properties: Option<IgnoredAny>,
+}
+
 #[derive(Deserialize)]
 struct RawDefinition {
-    properties: Option<BTreeMap<String, RawProperty>>,
+    properties: BTreeMap<String, RawProperty>,
     #[serde(default)]
     required: Vec<String>,
     #[serde(default, rename = "x-skep-inline")]

@@ -51,16 +51,12 @@ pub(super) fn secret(root: &At<'_>, errors: &mut Vec<FieldError>) {
         }
         "kubernetes.io/dockercfg" => docker(&data, ".dockercfg", errors),
         "kubernetes.io/dockerconfigjson" => docker(&data, ".dockerconfigjson", errors),
-        "kubernetes.io/basic-auth" => {
-            if !has("username") && !has("password") {
-                need("username", errors);
-                need("password", errors);
-            }
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            need("username", errors);
+            need("password", errors);
         }
-        "kubernetes.io/ssh-auth" => {
-            if data.field("ssh-privatekey").is_empty() {
-                errors.push(FieldError::required(format!("{}[ssh-privatekey]", data.path), ""));
-            }
+        "kubernetes.io/ssh-auth" if data.field("ssh-privatekey").is_empty() => {
+            errors.push(FieldError::required(format!("{}[ssh-privatekey]", data.path), ""));
         }
         "kubernetes.io/tls" => {
             need("tls.crt", errors);
