@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::{cargo, setup, shell, testing, tidy};
 
 /// Version of cargo-deny that is installed when there is none.
-const CARGO_DENY: &str = "0.18.9";
+const CARGO_DENY: &str = "0.20.2";
 
 /// Runs every check, and fails after the last one if any failed, so that one run shows all.
 ///

@@ -43,14 +43,14 @@ pub(super) fn web(replicas: usize) -> Value {
 
 /// A pod that sends so many requests, prints the answers, and fails at the first failure.
 pub(super) fn counting_client(name: &str, url: &str, requests: usize) -> Value {
-    let script = format!("for i in $(seq {requests}); do wget -q -T 5 -O - {url} || exit 1; done");
+    let script = format!("for i in $(seq {requests}); do timeout 5 wget -q -O - {url} || exit 1; done");
     client(name, &script)
 }
 
 /// A pod that sends requests until it is deleted, and prints a line for each.
 pub(super) fn flowing_client() -> Value {
     let script = "trap 'exit 0' TERM; while true; do \
-                  if answer=$(wget -q -T 5 -O - http://web/ 2>&1); then echo \"ok $answer\"; else echo \"failed $answer\"; fi; \
+                  if answer=$(timeout 5 wget -q -O - http://web/ 2>&1); then echo \"ok $answer\"; else echo \"failed $answer\"; fi; \
                   usleep 10000; done";
     client("client-flow", script)
 }
