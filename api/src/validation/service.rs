@@ -1,7 +1,7 @@
 //! Services.
 
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     at::At,
@@ -19,22 +19,18 @@ const AFFINITY_SECONDS_MAX: i64 = 86_400;
 const POLICIES: [&str; 2] = ["Cluster", "Local"];
 
 pub(super) fn create(root: &At<'_>, errors: &mut Vec<FieldError>) {
-    spec(&root.field("spec"), &At::root(&Value::Null), errors);
-}
-
-/// `left` is the spec of another type that the service had before: what it leaves behind is dropped later, not refused.
-fn spec(spec: &At<'_>, left: &At<'_>, errors: &mut Vec<FieldError>) {
+    let spec = root.field("spec");
     let kind = spec.field("type");
     one_of(&kind, &TYPES, errors);
-    ports(spec, left, errors);
-    addresses(spec, left, errors);
+    ports(&spec, errors);
+    addresses(&spec, errors);
     if kind.text() == "ExternalName" {
         external_name(&spec.field("externalName"), errors);
     }
     labels(&spec.field("selector"), errors);
     one_of(&spec.field("sessionAffinity"), &["ClientIP", "None"], errors);
-    affinity(spec, errors);
-    policies(spec, left, errors);
+    affinity(&spec, errors);
+    policies(&spec, errors);
     for ip in spec.field("externalIPs").items() {
         if let Some(parsed) = ip_address(&ip, errors)
             && (parsed.is_unspecified() || parsed.is_loopback())
@@ -56,10 +52,8 @@ fn spec(spec: &At<'_>, left: &At<'_>, errors: &mut Vec<FieldError>) {
 }
 
 pub(super) fn update(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
+    create(new, errors);
     let (after, before) = (new.field("spec"), old.field("spec"));
-    let changes_type = after.field("type").value != before.field("type").value;
-    let nothing = At::root(&Value::Null);
-    spec(&after, if changes_type { &before } else { &nothing }, errors);
     let has_address = |spec: &At<'_>| spec.field("type").text() != "ExternalName";
     let (address, was) = (first_address(&after), first_address(&before));
     if has_address(&after) && has_address(&before) && !address.is_empty() && !was.is_empty() && address != was {
@@ -75,7 +69,7 @@ fn first_address<'a>(spec: &At<'a>) -> &'a str {
     }
 }
 
-fn ports(spec: &At<'_>, left: &At<'_>, errors: &mut Vec<FieldError>) {
+fn ports(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     let kind = spec.field("type").text();
     let ports = spec.field("ports");
     let is_headless = first_address(spec) == "None";
@@ -93,11 +87,7 @@ fn ports(spec: &At<'_>, left: &At<'_>, errors: &mut Vec<FieldError>) {
         port_number_or_name(&port.field("targetPort"), errors);
         named_if_set(&port.field("appProtocol"), names::label_key, errors);
         let node_port = port.field("nodePort");
-        let is_left = left
-            .field("ports")
-            .items()
-            .any(|old| old.field("nodePort").value == node_port.value);
-        if kind == "ClusterIP" && node_port.number().is_some_and(|number| number != 0) && !is_left {
+        if kind == "ClusterIP" && node_port.number().is_some_and(|number| number != 0) {
             let reason = "may not be used when `type` is 'ClusterIP'";
             errors.push(node_port.forbidden(reason));
         }
@@ -129,17 +119,17 @@ fn unique_ports(ports: &At<'_>, field: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn addresses(spec: &At<'_>, left: &At<'_>, errors: &mut Vec<FieldError>) {
+fn addresses(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     let kind = spec.field("type").text();
     let (single, list) = (spec.field("clusterIP"), spec.field("clusterIPs"));
     if kind == "ExternalName" {
         for name in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             let field = spec.field(name);
-            if !field.is_empty() && left.field(name).value != field.value {
+            if !field.is_empty() {
                 errors.push(field.forbidden("may not be set for ExternalName services"));
             }
         }
-        if !single.is_empty() && list.is_empty() && left.field("clusterIP").value != single.value {
+        if !single.is_empty() && list.is_empty() {
             errors.push(list.forbidden("may not be set for ExternalName services"));
         }
         return;
@@ -196,13 +186,12 @@ fn affinity(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn policies(spec: &At<'_>, left: &At<'_>, errors: &mut Vec<FieldError>) {
+fn policies(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     let kind = spec.field("type").text();
     let external = spec.field("externalTrafficPolicy");
     let reachable_from_outside =
         matches!(kind, "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && spec.field("externalIPs").count() > 0);
-    let is_left = left.field("externalTrafficPolicy").value == external.value;
-    if !external.is_empty() && !reachable_from_outside && !is_left {
+    if !external.is_empty() && !reachable_from_outside {
         let reason = "may only be set for externally-accessible services";
         errors.push(external.invalid(reason));
     } else {

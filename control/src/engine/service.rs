@@ -356,7 +356,19 @@ pub(super) fn carry_over(old: &Value, new: &mut Value) {
     let needs_address_now = needs_address(new);
     let needs_ports_now = needs_ports(new);
     let (had_address, had_ports) = (needs_address(old), needs_ports(old));
+    let is_balanced = service_type(new) == "LoadBalancer";
+    let is_reached_from_outside = is_reached_from_outside(new);
     let spec = child_mut(new, "spec");
+    for (field, is_needed) in [
+        ("externalTrafficPolicy", is_reached_from_outside),
+        ("healthCheckNodePort", is_balanced),
+        ("allocateLoadBalancerNodePorts", is_balanced),
+        ("loadBalancerClass", is_balanced),
+    ] {
+        if !is_needed && spec.get(field) == old["spec"].get(field) {
+            spec.remove(field);
+        }
+    }
     if needs_address_now && had_address && first_address(spec).is_none() {
         for field in ["clusterIP", "clusterIPs"] {
             spec.insert(field.to_owned(), old["spec"][field].clone());
@@ -395,6 +407,16 @@ pub(super) fn carry_over(old: &Value, new: &mut Value) {
 
 fn service_type(service: &Value) -> &str {
     service["spec"]["type"].as_str().unwrap_or("ClusterIP")
+}
+
+/// Whether a policy for traffic from outside means anything.
+fn is_reached_from_outside(service: &Value) -> bool {
+    let external_ips = service["spec"]["externalIPs"].as_array();
+    match service_type(service) {
+        "NodePort" | "LoadBalancer" => true,
+        "ClusterIP" => external_ips.is_some_and(|list| !list.is_empty()),
+        _ => false,
+    }
 }
 
 fn needs_address(service: &Value) -> bool {

@@ -124,8 +124,8 @@ impl Query {
     /// # Errors
     /// When one cannot be parsed, or names a field that the kind does not select by.
     pub(super) fn selectors(&self, resource: &Resource) -> Result<(LabelSelector, FieldSelector), ApiError> {
-        let labels = LabelSelector::parse(self.get("labelSelector"))
-            .map_err(|error| ApiError::BadRequest(format!("unable to parse requirement: {error}")))?;
+        let labels =
+            LabelSelector::parse(self.get("labelSelector")).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         let fields =
             FieldSelector::parse(self.get("fieldSelector")).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         fields

@@ -157,27 +157,3 @@ fn an_address_never_changes() {
         assert_faults(&changes, &update("", "services", &with(&old, &changes), &old), faults);
     }
 }
-
-#[test]
-fn what_another_type_leaves_behind_is_no_fault() {
-    let node_port = with(
-        &service(),
-        &[
-            ("/spec/type", json!("NodePort")),
-            ("/spec/externalTrafficPolicy", json!("Cluster")),
-            ("/spec/ports/0/nodePort", json!(30_080)),
-            ("/spec/clusterIP", json!("10.43.0.5")),
-            ("/spec/clusterIPs", json!(["10.43.0.5"])),
-        ],
-    );
-    let back = with(&node_port, &[("/spec/type", json!("ClusterIP"))]);
-    assert_faults(&"to ClusterIP", &update("", "services", &back, &node_port), &[]);
-    let external = with(
-        &node_port,
-        &[
-            ("/spec/type", json!("ExternalName")),
-            ("/spec/externalName", json!("a.b")),
-        ],
-    );
-    assert_faults(&"to ExternalName", &update("", "services", &external, &node_port), &[]);
-}

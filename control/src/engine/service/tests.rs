@@ -127,9 +127,11 @@ fn updates_keep_gain_and_lose() {
     assert_eq!((change.gained.ports.len(), change.lost.ports.len()), (1, 0));
     assert!(change.gained.addresses.is_empty());
 
+    old["spec"]["externalTrafficPolicy"] = json!("Cluster");
     let mut plain = old.clone();
     plain["spec"]["type"] = json!("ClusterIP");
     carry_over(&old, &mut plain);
+    assert!(plain["spec"].get("externalTrafficPolicy").is_none());
     let change = allocator.change(Some(&old), &mut plain, 5).unwrap();
     assert_eq!(plain["spec"]["ports"], json!([{"port": 80}]));
     assert_eq!((change.gained.ports.len(), change.lost.ports.len()), (0, 1));
