@@ -13,9 +13,7 @@ use std::collections::BTreeMap;
 use dataplane::verdict::{Hook, Reason, VNI_CLIENT, VNI_POD};
 
 use frame::{ACK, Frame, MAC_A, MAC_B, RST, SYN, TCP, UDP};
-use kernel::{
-    DROP, FromTunnel, Kernel, NEXT, OTHER_MAC, OVERLAY_MAC, OVERLAY_SOURCE_MAC, POD_MAC, REDIRECT, addr, run,
-};
+use kernel::{DROP, FromTunnel, Kernel, NEXT, OTHER_MAC, OVERLAY_MAC, OVERLAY_SOURCE_MAC, POD_MAC, REDIRECT, run};
 
 const NODE: [u8; 4] = [192, 168, 0, 2];
 
@@ -409,10 +407,14 @@ fn from_uplink_and_to_uplink() {
             &expected,
         );
     }
-    assert_eq!(
-        addr("203.0.113.7").v4_word(),
-        Some(u32::from_ne_bytes([203, 0, 113, 7]))
-    );
+    let ping = Frame::echo("10.42.1.2:77", "203.0.113.7:0");
+    let (action, bytes) = kernel.run(uplink_out, &ping.bytes());
+    let node = format!("192.168.0.1:{}", u16::from_be_bytes([bytes[38], bytes[39]]));
+    let translated = Frame::echo(&node, "203.0.113.7:0");
+    check("a pod's echo request", (action, bytes), NEXT, &translated);
+    let answer = Frame::echo("203.0.113.7:0", &node);
+    let expected = Frame::echo("203.0.113.7:0", "10.42.1.2:77");
+    check("and its reply", kernel.run(uplink_in, &answer.bytes()), NEXT, &expected);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole frames, with right checksums, from a line of text.
 
+pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const SYN: u8 = 2;
@@ -49,6 +50,15 @@ impl Frame {
         }
     }
 
+    /// An ICMP echo request (its identifier is the port of `from`) or its reply (the port of `to`).
+    pub(crate) fn echo(from: &str, to: &str) -> Self {
+        Self {
+            protocol: ICMP,
+            payload: b"echo".to_vec(),
+            ..Self::tcp(from, to, 0)
+        }
+    }
+
     pub(crate) fn macs(mut self, destination: [u8; 6], source: [u8; 6]) -> Self {
         self.destination_mac = destination;
         self.source_mac = source;
@@ -64,6 +74,18 @@ impl Frame {
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let ((source, source_port), (destination, destination_port)) = (end(&self.from), end(&self.to));
         let mut transport = [source_port.to_be_bytes(), destination_port.to_be_bytes()].concat();
+        if self.protocol == ICMP {
+            let (kind, id) = if source_port != 0 {
+                (8, source_port)
+            } else {
+                (0, destination_port)
+            };
+            let [high, low] = id.to_be_bytes();
+            transport = [&[kind, 0, 0, 0, high, low, 0, 1], &self.payload[..]].concat();
+            let sum = checksum(&transport);
+            transport[2..4].copy_from_slice(&sum);
+            return self.framed(source, destination, &transport);
+        }
         let checksum_at = if self.protocol == TCP {
             transport.extend(self.sequence.to_be_bytes());
             transport.extend(self.acknowledged.to_be_bytes());
@@ -88,6 +110,10 @@ impl Frame {
         ]
         .concat();
         transport[checksum_at..checksum_at + 2].copy_from_slice(&checksum(&pseudo));
+        self.framed(source, destination, &transport)
+    }
+
+    fn framed(&self, source: [u8; 4], destination: [u8; 4], transport: &[u8]) -> Vec<u8> {
         let length = (20 + transport.len() as u16).to_be_bytes();
         let mut ip = vec![
             0x45,
@@ -107,7 +133,7 @@ impl Frame {
         ip.extend(destination);
         let sum = checksum(&ip);
         ip[10..12].copy_from_slice(&sum);
-        [&self.destination_mac[..], &self.source_mac, &[8, 0], &ip, &transport].concat()
+        [&self.destination_mac[..], &self.source_mac, &[8, 0], &ip, transport].concat()
     }
 }
 

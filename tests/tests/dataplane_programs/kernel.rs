@@ -41,7 +41,7 @@ struct Raw<T: Copy + 'static>(T);
 // SAFETY: used with `dataplane::layout` types only, which are plain bytes.
 unsafe impl<T: Copy + 'static> Pod for Raw<T> {}
 
-pub(crate) fn addr(text: &str) -> Addr {
+fn addr(text: &str) -> Addr {
     Addr::from(text.parse::<std::net::IpAddr>().unwrap())
 }
 
