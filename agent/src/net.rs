@@ -121,11 +121,6 @@ impl NodeNet {
             .await?;
         link::set(&format!("net/ipv4/conf/{OVERLAY_LINK}/rp_filter"), "0")?;
         link::set_if_there(&format!("net/ipv6/conf/{OVERLAY_LINK}/disable_ipv6"), "1")?;
-        let node_address = ipam::node_address(pod_cidr);
-        netlink
-            .ensure_address(&overlay, node_address, AddressScope::Universe)
-            .await?;
-        netlink.remove_other_addresses(&overlay, node_address).await?;
         // An address of ours that no pod holds: tell the sender instead of sending it out of the default route.
         netlink.ensure_route(pod_cidr, Via::Unreachable).await?;
 
@@ -184,7 +179,7 @@ impl NodeNet {
     pub async fn sync_routes(&self, nodes: &BTreeSet<Ipv4Net>, listing: Listing) -> Result<(), LinkError> {
         let via = Via::Link {
             index: self.overlay.index,
-            source: Some(ipam::node_address(self.pod_cidr)),
+            source: Some(self.uplink.ip),
         };
         let (missing, extra) = route_changes(&self.routes.lock(), nodes, self.pod_cidr, listing);
         let mut first_failure = Ok(());

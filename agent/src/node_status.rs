@@ -29,8 +29,10 @@ use crate::{image::ImageStore, stream::Outbox};
 const PODS_MAX: u32 = 110;
 /// Memory kept from pods, in KiB: the kubelet begins to evict when 100 MiB are left.
 const MEMORY_RESERVED_KIB: u64 = 100 << 10;
-/// Part of the disk kept from pods, in percent: the kubelet begins to evict when 10 % are left.
+/// Part of the disk kept from pods, in percent: the kubelet begins to evict when 10 % are left. Of a large disk that is
+/// more than any node needs to work on, so it is never more than so many KiB.
 const DISK_RESERVED_PERCENT: u64 = 10;
+const DISK_RESERVED_KIB_MAX: u64 = 4 << 20;
 /// Images named in the status, the largest first, and names of each: Kubernetes' defaults. The scheduler uses them.
 const IMAGES_MAX: usize = 50;
 const IMAGE_NAMES_MAX: usize = 5;
@@ -157,7 +159,7 @@ pub fn status(
     now: Timestamp,
 ) -> Value {
     let pods = PODS_MAX.min(identity.pod_addresses).to_string();
-    let disk_allocatable = facts.disk_kib / 100 * (100 - DISK_RESERVED_PERCENT);
+    let disk_allocatable = facts.disk_kib - disk_reserved_kib(facts);
     json!({
         "capacity": {
             "cpu": facts.cpus.to_string(),
@@ -192,9 +194,13 @@ pub fn status(
     })
 }
 
+fn disk_reserved_kib(facts: &Facts) -> u64 {
+    (facts.disk_kib / 100 * DISK_RESERVED_PERCENT).min(DISK_RESERVED_KIB_MAX)
+}
+
 fn conditions(facts: &Facts, programming: &Programming, now: Timestamp) -> Vec<Value> {
     let memory_is_short = facts.memory_available_kib < MEMORY_RESERVED_KIB;
-    let disk_is_short = facts.disk_available_kib < facts.disk_kib / 100 * DISK_RESERVED_PERCENT;
+    let disk_is_short = facts.disk_available_kib < disk_reserved_kib(facts);
     let (ready, network) = match programming {
         Programming::Pending => (
             Err(("KubeletNotReady", "the dataplane is not programmed yet".to_owned())),

@@ -524,8 +524,8 @@ fn socket_cgroup(config: &AgentConfig) -> Result<PathBuf, AgentError> {
     Ok(root.join(&config.cgroup_root))
 }
 
-/// Addresses of the range that pods can have: not the network's, the node's and the broadcast address.
+/// Addresses of the range that pods can have: not the network's own and not the broadcast address.
 fn pod_addresses(ranges: &Ranges) -> u32 {
     let all = 1_u64 << (32 - u32::from(ranges.pod_cidr.prefix_len()));
-    u32::try_from(all.saturating_sub(3)).unwrap_or(u32::MAX)
+    u32::try_from(all.saturating_sub(2)).unwrap_or(u32::MAX)
 }

@@ -30,7 +30,7 @@ pub(crate) struct LogArguments {
     /// What is logged: a level, or `module=level` pairs separated by commas.
     #[arg(
         long,
-        default_value = "info,netlink_packet_route=error",
+        default_value = "info,netlink_packet_route=error,hickory_server=warn",
         env = "SKEP_LOG",
         global = true,
         hide = true

@@ -170,17 +170,16 @@ fn pods_reach_each_other_and_the_node_and_all_of_it_goes() {
         let before = names(node.netlink()).await;
         let a = pods.attach(&request("uid-a")).await.unwrap();
         let b = pods.attach(&request("uid-b")).await.unwrap();
-        assert_eq!(a.ips, ["10.42.7.2".parse::<IpAddr>().unwrap()]);
-        assert_eq!(b.ips, ["10.42.7.3".parse::<IpAddr>().unwrap()]);
+        assert_eq!(a.ips, ["10.42.7.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(b.ips, ["10.42.7.2".parse::<IpAddr>().unwrap()]);
         assert_eq!(a.resolv_conf.nameservers, ["10.43.0.10".parse::<IpAddr>().unwrap()]);
         assert_eq!(a.resolv_conf.search[0], "default.svc.cluster.local");
-        assert_eq!(*ports.0.lock(), ["program uid-a 10.42.7.2", "program uid-b 10.42.7.3"]);
+        assert_eq!(*ports.0.lock(), ["program uid-a 10.42.7.1", "program uid-b 10.42.7.2"]);
 
-        // Both ways between pods, and with the node, whose own address in the range is its source.
+        // Both ways between pods, and with the node, whose address on the underlay is its source.
         assert_eq!(connect(Some(&b.netns), b.ips[0], Some(&a.netns)).unwrap(), a.ips[0]);
         assert_eq!(connect(Some(&a.netns), a.ips[0], Some(&b.netns)).unwrap(), b.ips[0]);
-        let own: IpAddr = "10.42.7.1".parse().unwrap();
-        assert_eq!(connect(Some(&a.netns), a.ips[0], None).unwrap(), own);
+        assert_eq!(connect(Some(&a.netns), a.ips[0], None).unwrap(), IpAddr::V4(NODE_IP));
         assert_eq!(connect(None, NODE_IP.into(), Some(&a.netns)).unwrap(), a.ips[0]);
         // The DNS server's address is reached from pods.
         let dns: IpAddr = agent::net::DNS_ADDRESS.into();
@@ -224,12 +223,12 @@ fn a_restarted_agent_finds_its_pods_and_disturbs_nothing() {
         assert_eq!(pods.attached().await, ["uid-a"]);
         assert_eq!(pods.attach(&request("uid-a")).await.unwrap(), attached);
         assert_eq!(node.netlink().links().await.unwrap(), links);
-        assert_eq!(*ports.0.lock(), ["program uid-a 10.42.7.2"]);
+        assert_eq!(*ports.0.lock(), ["program uid-a 10.42.7.1"]);
         assert!(connect(Some(&attached.netns), attached.ips[0], None).is_ok());
 
         // A new pod does not get an address that is taken.
         let other = pods.attach(&request("uid-b")).await.unwrap();
-        assert_eq!(other.ips, ["10.42.7.3".parse::<IpAddr>().unwrap()]);
+        assert_eq!(other.ips, ["10.42.7.2".parse::<IpAddr>().unwrap()]);
     });
 }
 

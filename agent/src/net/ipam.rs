@@ -15,15 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable;
 
-/// Addresses at the start of a range that no pod gets: the network's own and the node's ([`node_address`]).
-const RESERVED_AT_START: u32 = 2;
-
-/// The node's own address in its pod range: source of what the node itself sends to pods.
-#[must_use]
-pub fn node_address(range: Ipv4Net) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(range.network()).wrapping_add(1))
-}
-
 /// Who holds which address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignments {
@@ -64,8 +55,8 @@ impl Assignments {
         if let Some(ip) = self.by_uid.get(uid) {
             return Some(*ip);
         }
-        let first = u64::from(u32::from(self.range.network())) + u64::from(RESERVED_AT_START);
-        // The broadcast address is not given either.
+        // Neither the network's own address nor the broadcast address.
+        let first = u64::from(u32::from(self.range.network())) + 1;
         let end = u64::from(u32::from(self.range.broadcast()));
         if first >= end {
             return None;

@@ -391,16 +391,6 @@ impl Netlink {
         }
     }
 
-    /// Takes all IPv4 addresses from a link but this one.
-    pub async fn remove_other_addresses(&self, link: &Link, keep: Ipv4Addr) -> Result<(), LinkError> {
-        for (index, ip) in self.addresses().await? {
-            if index == link.index && ip != keep {
-                self.remove_address(link, ip).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Takes an address, /32, from a link. False if the link does not have it.
     pub async fn remove_address(&self, link: &Link, ip: Ipv4Addr) -> Result<bool, LinkError> {
         let message = AddressMessageBuilder::<Ipv4Addr>::new()

@@ -24,7 +24,7 @@ use tracing::info;
 
 use super::{
     NodeNet, PodResolver, Port, Ports,
-    ipam::{self, Ledger},
+    ipam::Ledger,
     link::{self, AddressScope, Link, LinkError, Netlink, Veth, Via},
     netns::{self, NetnsError},
 };
@@ -202,7 +202,7 @@ impl PodNet {
         netlink.ensure_neighbour(link, ip, pod_mac(ip)).await?;
         let via = Via::Link {
             index: link.index,
-            source: Some(ipam::node_address(node.pod_cidr())),
+            source: Some(node.uplink().ip),
         };
         netlink.ensure_route(Ipv4Net::from(ip), via).await
     }

@@ -46,6 +46,11 @@ fn conditions_follow_the_facts() {
         disk_available_kib: 900_000,
         ..facts()
     };
+    let large_disk = Facts {
+        disk_kib: 300 << 20,
+        disk_available_kib: 20 << 20,
+        ..facts()
+    };
     let refused = Programming::Failed("map full".to_owned());
     let rows = [
         (facts(), Programming::Done, "Ready"),
@@ -53,6 +58,7 @@ fn conditions_follow_the_facts() {
         (facts(), refused, "NetworkUnavailable Ready"),
         (low_memory, Programming::Done, "MemoryPressure Ready"),
         (low_disk, Programming::Done, "DiskPressure Ready"),
+        (large_disk, Programming::Done, "Ready"),
     ];
     for (facts, programming, expected) in rows {
         assert_eq!(holding(&facts, &programming), expected, "{facts:?} {programming:?}");

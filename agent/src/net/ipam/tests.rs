@@ -9,11 +9,10 @@ fn ip(text: &str) -> Ipv4Addr {
 }
 
 #[test]
-fn first_pods_get_the_first_addresses_after_the_nodes_own() {
+fn first_pods_get_the_first_addresses_after_the_networks_own() {
     let mut assignments = Assignments::new(range("10.42.3.0/24"));
-    assert_eq!(node_address(assignments.range()), ip("10.42.3.1"));
-    assert_eq!(assignments.assign("a"), Some(ip("10.42.3.2")));
-    assert_eq!(assignments.assign("b"), Some(ip("10.42.3.3")));
+    assert_eq!(assignments.assign("a"), Some(ip("10.42.3.1")));
+    assert_eq!(assignments.assign("b"), Some(ip("10.42.3.2")));
 }
 
 #[test]
@@ -27,15 +26,15 @@ fn a_pod_keeps_its_address() {
 #[test]
 fn a_freed_address_rests_until_the_range_has_been_walked() {
     let mut assignments = Assignments::new(range("10.42.3.0/29"));
-    for (uid, expected) in [("a", 2), ("b", 3), ("c", 4)] {
+    for (uid, expected) in [("a", 1), ("b", 2), ("c", 3)] {
         assert_eq!(
             assignments.assign(uid),
             Some(Ipv4Addr::new(10, 42, 3, expected)),
             "{uid}"
         );
     }
-    assert_eq!(assignments.release("a"), Some(ip("10.42.3.2")));
-    for (uid, expected) in [("d", 5), ("e", 6), ("f", 2)] {
+    assert_eq!(assignments.release("a"), Some(ip("10.42.3.1")));
+    for (uid, expected) in [("d", 4), ("e", 5), ("f", 6), ("g", 1)] {
         assert_eq!(
             assignments.assign(uid),
             Some(Ipv4Addr::new(10, 42, 3, expected)),
@@ -47,8 +46,8 @@ fn a_freed_address_rests_until_the_range_has_been_walked() {
 #[test]
 fn a_full_range_gives_nothing_until_an_address_is_freed() {
     for (text, capacity) in [
-        ("10.42.3.0/29", 5),
-        ("10.42.3.0/30", 1),
+        ("10.42.3.0/29", 6),
+        ("10.42.3.0/30", 2),
         ("10.42.3.0/31", 0),
         ("10.42.3.4/32", 0),
     ] {
@@ -68,8 +67,9 @@ fn a_full_range_gives_nothing_until_an_address_is_freed() {
 #[test]
 fn the_end_of_the_address_space_is_no_special_case() {
     let mut assignments = Assignments::new(range("255.255.255.252/30"));
-    assert_eq!(assignments.assign("a"), Some(ip("255.255.255.254")));
-    assert_eq!(assignments.assign("b"), None);
+    assert_eq!(assignments.assign("a"), Some(ip("255.255.255.253")));
+    assert_eq!(assignments.assign("b"), Some(ip("255.255.255.254")));
+    assert_eq!(assignments.assign("c"), None);
 }
 
 #[test]
@@ -77,17 +77,17 @@ fn assignments_survive_a_restart_and_a_change_of_range() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ipam.json");
     let mut ledger = Ledger::open(&path, range("10.42.3.0/24")).unwrap();
-    assert_eq!(ledger.assign("a").unwrap(), Some(ip("10.42.3.2")));
-    assert_eq!(ledger.assign("b").unwrap(), Some(ip("10.42.3.3")));
+    assert_eq!(ledger.assign("a").unwrap(), Some(ip("10.42.3.1")));
+    assert_eq!(ledger.assign("b").unwrap(), Some(ip("10.42.3.2")));
     ledger.release("a").unwrap();
 
     let mut ledger = Ledger::open(&path, range("10.42.3.0/24")).unwrap();
-    assert_eq!(ledger.assign("b").unwrap(), Some(ip("10.42.3.3")));
-    assert_eq!(ledger.assign("c").unwrap(), Some(ip("10.42.3.4")));
+    assert_eq!(ledger.assign("b").unwrap(), Some(ip("10.42.3.2")));
+    assert_eq!(ledger.assign("c").unwrap(), Some(ip("10.42.3.3")));
 
     let mut ledger = Ledger::open(&path, range("10.42.9.0/24")).unwrap();
-    assert_eq!(ledger.assign("b").unwrap(), Some(ip("10.42.3.3")));
-    assert_eq!(ledger.assign("d").unwrap(), Some(ip("10.42.9.2")));
+    assert_eq!(ledger.assign("b").unwrap(), Some(ip("10.42.3.2")));
+    assert_eq!(ledger.assign("d").unwrap(), Some(ip("10.42.9.1")));
 }
 
 #[test]
