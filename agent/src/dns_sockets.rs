@@ -304,6 +304,9 @@ fn hold(path: &Path) -> io::Result<()> {
             Err(_) => continue,
         };
         if serve(&stream, &held, namespace).is_ok_and(|next| next == Next::Quit) {
+            // In this order: whoever asked takes the end of the stream to mean that the port is free.
+            drop(held);
+            drop(stream);
             return Ok(());
         }
     }

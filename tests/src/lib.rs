@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod programs;
 pub mod sandbox;
 pub mod waiting;
+pub mod workloads;
 
 use std::io::Write;
 

@@ -185,6 +185,22 @@ impl Sandbox {
         command
     }
 
+    /// Enters the network of a pod, from the outside of its node's control group: the hooks on sockets do not see what
+    /// runs there, and every packet takes the path through the pod's link. To be completed with a program.
+    ///
+    /// # Panics
+    /// When there is no such pod, or it is on no node yet.
+    #[must_use]
+    pub fn enter_pod(&self, pod: &str) -> Command {
+        let object = self.get(&["pod", pod]).unwrap_or_else(|| panic!("there is no pod {pod}"));
+        let node = object["spec"]["nodeName"].as_str().expect("the pod is on a node");
+        let uid = object["metadata"]["uid"].as_str().expect("a uid");
+        let namespace = self.data_dir().join(node).join("netns").join(uid);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", namespace.display())).arg("--");
+        command
+    }
+
     /// `skep sandbox status -o json`.
     ///
     /// # Panics

@@ -6,8 +6,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::json;
-use tests::{Sandbox, images, inventory::Inventory, sandbox::SOON, wait_for};
+use tests::{Sandbox, inventory::Inventory, sandbox::SOON, wait_for, workloads::web};
 
 /// How long the kernel may take to let go of what was removed.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -23,24 +22,6 @@ fn nothing_since(before: &Inventory) {
         std::thread::sleep(Duration::from_millis(100));
     }
     panic!("left behind:\n{}", left.join("\n"));
-}
-
-fn web(sandbox: &Sandbox, replicas: u32) {
-    let labels = json!({"app": "web"});
-    sandbox.apply(&json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web"},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"containers": [{"name": "web", "image": images::WEB, "imagePullPolicy": "IfNotPresent"}]},
-            },
-        },
-    }));
-    sandbox.wait_available("web");
 }
 
 #[test]

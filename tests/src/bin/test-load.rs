@@ -2,7 +2,8 @@
 //!
 //! `test-load new HOST:PORT COUNT`: so many requests one after the other, each on a connection of its own.
 //! `test-load keep HOST:PORT CONNECTIONS RATE`: over so many connections that stay open, so many requests a second,
-//! until SIGTERM (or, with a fifth argument, for so many seconds).
+//! until SIGTERM (or, with a fifth argument, for so many seconds). `renew` instead of `keep`: so many clients side by
+//! side, and a connection of its own for each of their requests.
 //!
 //! Prints a JSON line every second and a last one at the end:
 //! `{"requests":…,"failed":…,"reconnects":…,"longest_ms":…,"by_name":{…},"errors":[…],"done":…}`.
@@ -76,11 +77,12 @@ fn main() {
     let local = LocalSet::new();
     match (words.first().map(String::as_str), words.get(1), number(2), number(3)) {
         (Some("new"), Some(target), Some(count), _) => local.block_on(&runtime, new_connections(target, count)),
-        (Some("keep"), Some(target), Some(connections), Some(rate)) => {
-            local.block_on(&runtime, kept_connections(target.clone(), connections, rate, number(4)));
+        (Some(mode @ ("keep" | "renew")), Some(target), Some(clients), Some(rate)) => {
+            let reuse = if mode == "keep" { Reuse::Always } else { Reuse::Never };
+            local.block_on(&runtime, side_by_side(target.clone(), clients, rate, reuse, number(4)));
         }
         _ => {
-            println!("test-load new HOST:PORT COUNT | test-load keep HOST:PORT CONNECTIONS RATE [SECONDS]");
+            println!("test-load new HOST:PORT COUNT | test-load keep|renew HOST:PORT CONNECTIONS RATE [SECONDS]");
             std::process::exit(2);
         }
     }
@@ -102,15 +104,22 @@ async fn new_connections(target: &str, count: u32) {
     counts.print(true);
 }
 
-async fn kept_connections(target: String, connections: u32, rate: u32, seconds: Option<u32>) {
+/// Whether a connection serves more than one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    Always,
+    Never,
+}
+
+async fn side_by_side(target: String, clients: u32, rate: u32, reuse: Reuse, seconds: Option<u32>) {
     let counts = Rc::new(RefCell::new(Counts::default()));
-    let between = Duration::from_secs(1) * connections.max(1) / rate.max(1);
-    for index in 0..connections {
+    let between = Duration::from_secs(1) * clients.max(1) / rate.max(1);
+    for index in 0..clients {
         let (target, counts) = (target.clone(), Rc::clone(&counts));
         tokio::task::spawn_local(async move {
             // Spread over the interval, so that requests do not come in bursts.
-            sleep(between * index / connections).await;
-            keep_requesting(&target, between, &counts).await;
+            sleep(between * index / clients).await;
+            keep_requesting(&target, between, reuse, &counts).await;
         });
     }
     let mut terminate = signal(SignalKind::terminate()).expect("listen for SIGTERM");
@@ -133,7 +142,7 @@ async fn kept_connections(target: String, connections: u32, rate: u32, seconds: 
     counts.borrow().print(true);
 }
 
-async fn keep_requesting(target: &str, between: Duration, counts: &RefCell<Counts>) {
+async fn keep_requesting(target: &str, between: Duration, reuse: Reuse, counts: &RefCell<Counts>) {
     let mut connection = None;
     let mut ticks = interval(between);
     loop {
@@ -143,17 +152,20 @@ async fn keep_requesting(target: &str, between: Duration, counts: &RefCell<Count
             if connection.is_none() {
                 connection = Some(connect(target).await?);
             }
-            match &mut connection {
-                Some(connection) => request(connection, "keep-alive").await,
-                None => Err("no connection".to_owned()),
+            match (&mut connection, reuse) {
+                (Some(connection), Reuse::Always) => request(connection, "keep-alive").await,
+                (Some(connection), Reuse::Never) => request(connection, "close").await,
+                (None, _) => Err("no connection".to_owned()),
             }
         };
         let outcome = timeout(ANSWER_WITHIN, outcome)
             .await
             .unwrap_or_else(|_| Err("timed out".to_owned()));
         if outcome.is_err() {
-            connection = None;
             counts.borrow_mut().reconnects += 1;
+        }
+        if outcome.is_err() || reuse == Reuse::Never {
+            connection = None;
         }
         counts.borrow_mut().take(outcome, start.elapsed());
     }
