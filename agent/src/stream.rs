@@ -14,8 +14,8 @@ use api::{
     },
 };
 use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
@@ -27,8 +27,10 @@ use crate::{
 };
 pub use outbox::Outbox;
 
-/// Kubernetes renews a node's lease this often; a node counts as gone after four of them.
+/// Kubernetes renews a node's lease this often; a node counts as gone after four of them. What Welcome says instead
+/// may be shorter, but not so short that heartbeats are a load of their own.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+const HEARTBEAT_INTERVAL_MIN: Duration = Duration::from_millis(200);
 /// The server answers Hello at once or is not well.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest message: a batch with a few config maps of a megabyte each.
@@ -92,24 +94,14 @@ enum ConnectionError {
 pub fn start(config: StreamConfig, outbox: Arc<Outbox>, shutdown: CancellationToken) -> mpsc::Receiver<StreamEvent> {
     let (events, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
     // A task of its own: whatever keeps the connection busy, the lease is renewed.
-    let beating = outbox.clone();
-    let until = shutdown.clone();
-    tokio::spawn(async move {
-        let mut ticks = interval(HEARTBEAT_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = until.cancelled() => return,
-                _ = ticks.tick() => beating.heartbeat(),
-            }
-        }
-    });
+    let (beats, every) = watch::channel(HEARTBEAT_INTERVAL);
+    tokio::spawn(beat(outbox.clone(), every, shutdown.clone()));
     let span = info_span!("stream", node = config.node_name, server = %config.server);
     tokio::spawn(
         async move {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = keep_connected(&config, &outbox, &events) => {}
+                () = keep_connected(&config, &outbox, &events, &beats) => {}
             }
         }
         .instrument(span),
@@ -117,11 +109,40 @@ pub fn start(config: StreamConfig, outbox: Arc<Outbox>, shutdown: CancellationTo
     receiver
 }
 
-async fn keep_connected(config: &StreamConfig, outbox: &Arc<Outbox>, events: &mpsc::Sender<StreamEvent>) {
+/// Gives a sign of life at once and then as often as the control plane wants one.
+async fn beat(outbox: Arc<Outbox>, mut every: watch::Receiver<Duration>, until: CancellationToken) {
+    loop {
+        outbox.heartbeat();
+        let pause = *every.borrow_and_update();
+        tokio::select! {
+            () = until.cancelled() => return,
+            () = sleep(pause) => {}
+            changed = every.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn heartbeat_interval(welcome: &Welcome) -> Duration {
+    match welcome.heartbeat_interval_ms {
+        0 => HEARTBEAT_INTERVAL,
+        ms => Duration::from_millis(ms.into()).clamp(HEARTBEAT_INTERVAL_MIN, HEARTBEAT_INTERVAL),
+    }
+}
+
+async fn keep_connected(
+    config: &StreamConfig,
+    outbox: &Arc<Outbox>,
+    events: &mpsc::Sender<StreamEvent>,
+    beats: &watch::Sender<Duration>,
+) {
     let mut attempt = 0;
     loop {
         let began = Instant::now();
-        let ended = connection(config, outbox, events).await;
+        let ended = connection(config, outbox, events, beats).await;
         if events.send(StreamEvent::Disconnected).await.is_err() {
             return;
         }
@@ -151,6 +172,7 @@ async fn connection(
     config: &StreamConfig,
     outbox: &Arc<Outbox>,
     events: &mpsc::Sender<StreamEvent>,
+    beats: &watch::Sender<Duration>,
 ) -> Result<(), ConnectionError> {
     let channel = dial(&config.server, &config.identity.credentials()).await?;
     let hello = FromAgent {
@@ -174,6 +196,8 @@ async fn connection(
         return Err(ConnectionError::NotWelcome);
     };
     info!("connected to the control plane");
+    let wanted = heartbeat_interval(&welcome);
+    beats.send_if_modified(|every| std::mem::replace(every, wanted) != wanted);
     let mut event = StreamEvent::Connected(welcome);
     loop {
         if events.send(event).await.is_err() {

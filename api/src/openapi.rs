@@ -4,6 +4,7 @@
 //! Source: OpenAPI v3 ("Kubernetes OpenAPI Specification" in the API concepts); what kubectl reads of it (operations'
 //! kinds, the `fieldValidation` parameter, patch keys).
 
+mod gnostic;
 mod operations;
 mod schemas;
 mod swagger;
@@ -55,6 +56,12 @@ pub fn group_document(path: &str) -> Option<Value> {
 pub fn v2() -> Value {
     let rows: Vec<&Resource> = resources().iter().collect();
     swagger::from_v3(openapi(&rows))
+}
+
+/// [`v2`] in the protobuf form of gnostic's `openapi.v2.Document`.
+#[must_use]
+pub fn v2_protobuf() -> Vec<u8> {
+    gnostic::encode(&v2())
 }
 
 fn document(group: &str, version: &str) -> Value {

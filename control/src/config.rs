@@ -60,6 +60,15 @@ impl ServerConfig {
             .next()
             .unwrap_or_else(|| self.service_cidr.network())
     }
+
+    /// How often nodes have to give a sign of life: every 10 s as in Kubernetes, or, with a short grace, so often that
+    /// four are missing before the node counts as gone.
+    #[must_use]
+    pub fn heartbeat_interval(&self) -> Duration {
+        const USUAL: Duration = Duration::from_secs(10);
+        const MISSING_BEFORE_GONE: u32 = 4;
+        USUAL.min(self.node_grace / MISSING_BEFORE_GONE)
+    }
 }
 
 impl Default for ServerConfig {

@@ -90,6 +90,8 @@ struct Shared {
     last_session: AtomicU64,
     shutdown: CancellationToken,
     patience: Patience,
+    /// Half of what agents are asked for, so that none of their heartbeats is without effect.
+    renew_interval: Duration,
 }
 
 /// One stream of one agent.
@@ -134,6 +136,7 @@ impl ClusterSettings {
                 cluster_domain: config.cluster_domain.clone(),
                 node_port_min: u32::from(*config.node_port_range.start()),
                 node_port_max: u32::from(*config.node_port_range.end()),
+                heartbeat_interval_ms: u32::try_from(config.heartbeat_interval().as_millis()).unwrap_or(u32::MAX),
             },
         }
     }
@@ -178,6 +181,7 @@ impl Nodes {
                 last_session: AtomicU64::new(0),
                 shutdown,
                 patience,
+                renew_interval: config.heartbeat_interval() / 2,
             }),
         }
     }

@@ -279,7 +279,7 @@ fn with_taints(world: &World, node: &Node, now: Timestamp) -> Option<Node> {
         return None;
     }
     let mut tainted = node.clone();
-    tainted.spec.get_or_insert_default().taints = Some(taints);
+    tainted.spec.get_or_insert_default().taints = (!taints.is_empty()).then_some(taints);
     Some(tainted)
 }
 

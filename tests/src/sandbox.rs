@@ -192,7 +192,9 @@ impl Sandbox {
     /// When there is no such pod, or it is on no node yet.
     #[must_use]
     pub fn enter_pod(&self, pod: &str) -> Command {
-        let object = self.get(&["pod", pod]).unwrap_or_else(|| panic!("there is no pod {pod}"));
+        let object = self
+            .get(&["pod", pod])
+            .unwrap_or_else(|| panic!("there is no pod {pod}"));
         let node = object["spec"]["nodeName"].as_str().expect("the pod is on a node");
         let uid = object["metadata"]["uid"].as_str().expect("a uid");
         let namespace = self.data_dir().join(node).join("netns").join(uid);

@@ -107,7 +107,9 @@ pub fn web_service(sandbox: &Sandbox) -> (String, u16) {
     }));
     let service = sandbox.get(&["service", "web"]).expect("the service was made");
     let address = service["spec"]["clusterIP"].as_str().expect("an address").to_owned();
-    let port = service["spec"]["ports"][0]["nodePort"].as_u64().expect("a port on the nodes");
+    let port = service["spec"]["ports"][0]["nodePort"]
+        .as_u64()
+        .expect("a port on the nodes");
     (address, u16::try_from(port).expect("ports have 16 bits"))
 }
 
@@ -116,7 +118,9 @@ pub fn web_service(sandbox: &Sandbox) -> (String, u16) {
 pub fn web_pods(sandbox: &Sandbox) -> Vec<Value> {
     let list = sandbox.get(&["pods", "-l", "app=web"]).expect("a list");
     let pods = list["items"].as_array().expect("items").iter();
-    pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).cloned().collect()
+    pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .cloned()
+        .collect()
 }
 
 /// Starts a pod that runs the load generator, on a node if one is named. It ends with its work, and is not restarted.

@@ -50,10 +50,7 @@ fn connections_take_turns_on_both_paths_and_on_every_node() {
     // From outside, to every node, and from every node to every node.
     for node in sandbox.nodes() {
         let target = format!("{}:{node_port}", sandbox.address(&node));
-        let printed = tests::sandbox::run(load_command(
-            std::process::Command::new("env"),
-            &["new", &target, "30"],
-        ));
+        let printed = tests::sandbox::run(load_command(std::process::Command::new("env"), &["new", &target, "30"]));
         Counts::last_of(&printed).expect("counts").assert_shared_by(3);
         for from in sandbox.nodes() {
             let within = sandbox.exec_command(&from, &[]);
@@ -141,13 +138,19 @@ fn names_lead_to_services_pods_and_back() {
             "-type=cname elsewhere.default.svc.cluster.local".into(),
             vec![format!("canonical name = {full}")],
         ),
-        ("-type=a nothing.default.svc.cluster.local".into(), vec!["NXDOMAIN".into()]),
+        (
+            "-type=a nothing.default.svc.cluster.local".into(),
+            vec!["NXDOMAIN".into()],
+        ),
     ];
     let questions: Vec<&str> = rows.iter().map(|(question, _)| question.as_str()).collect();
     let answers = ask(&sandbox, &questions);
     for ((question, expected), answer) in rows.iter().zip(answers) {
         for part in expected {
-            assert!(answer.contains(part.as_str()), "nslookup {question}: no {part:?} in {answer}");
+            assert!(
+                answer.contains(part.as_str()),
+                "nslookup {question}: no {part:?} in {answer}"
+            );
         }
     }
 }
@@ -182,7 +185,12 @@ fn a_pod_is_out_of_its_services_before_it_stops() {
     web(&sandbox, REPLICAS);
     let (address, node_port) = web_service(&sandbox);
     // Something to enter that stays.
-    load_pod(&sandbox, "stays", Some(&sandbox.node(1)), &["renew", "web:80", "8", "200"]);
+    load_pod(
+        &sandbox,
+        "stays",
+        Some(&sandbox.node(1)),
+        &["renew", "web:80", "8", "200"],
+    );
     sandbox.wait_phase("stays", "Running");
     let service = format!("{address}:80");
     let port = format!("{}:{node_port}", sandbox.address(&sandbox.node(2)));

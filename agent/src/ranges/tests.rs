@@ -9,6 +9,7 @@ fn welcome() -> Welcome {
         cluster_domain: "cluster.local".to_owned(),
         node_port_min: 30_000,
         node_port_max: 32_767,
+        heartbeat_interval_ms: 10_000,
     }
 }
 

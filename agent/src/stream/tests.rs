@@ -17,3 +17,24 @@ fn waits_double_up_to_a_limit_and_are_spread() {
         assert!(middle > full / 2 && middle < full, "{attempt}");
     }
 }
+
+#[test]
+fn heartbeats_follow_the_control_plane_within_bounds() {
+    for (said_ms, every_ms) in [
+        (0, 10_000),
+        (1, 200),
+        (1_000, 1_000),
+        (10_000, 10_000),
+        (u32::MAX, 10_000),
+    ] {
+        let welcome = Welcome {
+            heartbeat_interval_ms: said_ms,
+            ..Welcome::default()
+        };
+        assert_eq!(
+            heartbeat_interval(&welcome),
+            Duration::from_millis(every_ms),
+            "{said_ms}"
+        );
+    }
+}

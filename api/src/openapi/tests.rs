@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{group_document, index, v2};
+use super::{group_document, index, v2, v2_protobuf};
 
 /// Every `$ref` in a document.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
@@ -123,5 +123,85 @@ fn the_older_format_has_definitions_and_body_parameters() {
     assert_eq!(
         create["responses"]["200"]["schema"]["$ref"],
         "#/definitions/io.k8s.api.core.v1.Pod"
+    );
+}
+
+/// The fields of a message, by number: lengths are followed, numbers are skipped.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let byte = bytes[0];
+            *bytes = &bytes[1..];
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes);
+        let length = match key & 7 {
+            0 => {
+                varint(&mut bytes);
+                0
+            }
+            1 => 8,
+            2 => usize::try_from(varint(&mut bytes)).unwrap(),
+            other => panic!("wire type {other}"),
+        };
+        found.push((key >> 3, bytes[..length].to_vec()));
+        bytes = &bytes[length..];
+    }
+    found
+}
+
+fn one(message: &[u8], number: u64) -> Vec<u8> {
+    let found = fields(message).into_iter().find(|(field, _)| *field == number);
+    found.unwrap_or_else(|| panic!("no field {number}")).1
+}
+
+fn named(message: &[u8], list: u64, name: &str) -> Vec<u8> {
+    let pairs = fields(message).into_iter().filter(|(field, _)| *field == list);
+    let found = pairs.map(|(_, pair)| pair).find(|pair| one(pair, 1) == name.as_bytes());
+    one(&found.unwrap_or_else(|| panic!("no {name}")), 2)
+}
+
+#[test]
+fn the_older_document_as_protobuf_holds_paths_types_and_extensions() {
+    let document = v2_protobuf();
+    assert_eq!(one(&document, 1), b"2.0");
+    assert_eq!(one(&one(&document, 2), 1), b"Kubernetes");
+
+    let paths = one(&document, 8);
+    let deployment = named(&paths, 2, "/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+    let patch = one(&deployment, 8);
+    let parameters: Vec<Vec<u8>> = fields(&patch)
+        .into_iter()
+        .filter(|(field, _)| *field == 8)
+        .map(|(_, item)| one(&item, 1))
+        .collect();
+    let is_field_validation = |parameter: &Vec<u8>| {
+        fields(parameter)
+            .iter()
+            .filter(|(field, _)| *field == 2)
+            .any(|(_, other)| one(&one(other, 3), 4) == b"fieldValidation")
+    };
+    assert!(parameters.iter().any(is_field_validation));
+    let kind = one(&named(&patch, 13, "x-kubernetes-group-version-kind"), 2);
+    let kind: Value = serde_json::from_slice(&kind).unwrap();
+    assert_eq!(kind["kind"], "Deployment");
+
+    let definitions = one(&document, 9);
+    let spec = named(&definitions, 1, "io.k8s.api.core.v1.PodSpec");
+    let containers = named(&one(&spec, 25), 1, "containers");
+    assert_eq!(one(&one(&containers, 22), 1), b"array");
+    let item = one(&one(&containers, 23), 1);
+    assert_eq!(one(&item, 1), b"#/definitions/io.k8s.api.core.v1.Container");
+    assert_eq!(
+        one(&named(&containers, 31, "x-kubernetes-patch-merge-key"), 2),
+        b"\"name\""
     );
 }

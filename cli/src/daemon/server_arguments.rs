@@ -48,8 +48,8 @@ pub(crate) struct ClusterArguments {
     /// Ports that NodePort services get.
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767", value_parser = parse_port_range)]
     pub(crate) service_node_port_range: PortRange,
-    /// How long a node may be silent before it is marked as not ready.
-    #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = humantime::parse_duration)]
+    /// How long a node may be silent before it is marked as not ready; at least 1s.
+    #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = parse_grace)]
     pub(crate) node_grace_period: Duration,
     /// How long pods stay on a node that is not ready, unless they say otherwise.
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = humantime::parse_duration)]
@@ -67,6 +67,16 @@ impl From<PortRange> for RangeInclusive<u16> {
     fn from(range: PortRange) -> Self {
         range.first..=range.last
     }
+}
+
+/// A node's silence that means something: shorter ones happen to every node that is busy for a moment.
+pub(crate) fn parse_grace(text: &str) -> Result<Duration, String> {
+    const GRACE_MIN: Duration = Duration::from_secs(1);
+    let grace = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if grace < GRACE_MIN {
+        return Err("must be at least 1s".to_owned());
+    }
+    Ok(grace)
 }
 
 fn parse_port_range(text: &str) -> Result<PortRange, String> {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client::{Connection, ConnectionArguments},
-    daemon::API_PORT,
+    daemon::{API_PORT, server_arguments::parse_grace},
     terminal::Progress,
 };
 
@@ -49,8 +49,8 @@ pub(crate) struct CreateArguments {
     /// The server's port, on the bridge's address.
     #[arg(long, default_value_t = API_PORT)]
     port: u16,
-    /// How long a node may be silent before it is marked as not ready.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
+    /// How long a node may be silent before it is marked as not ready; at least 1s.
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_grace)]
     node_grace_period: Duration,
     /// How long pods stay on a node that is not ready, unless they say otherwise.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]

@@ -60,6 +60,11 @@ pub(super) fn resources(headers: &HeaderMap, group: &str, version: &str) -> Resu
 /// A document that clients keep until it changes.
 pub(super) fn cached(headers: &HeaderMap, content_type: &'static str, value: &Value) -> Response<Body> {
     let bytes = serde_json::to_vec(value).expect("a JSON value with string keys encodes into memory");
+    cached_bytes(headers, content_type, bytes)
+}
+
+/// As [`cached`], of a document that is encoded.
+pub(super) fn cached_bytes(headers: &HeaderMap, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
     let tag = format!("\"{}\"", hex(&Sha256::digest(&bytes)).to_ascii_uppercase());
     let known = headers
         .get_all(header::IF_NONE_MATCH)

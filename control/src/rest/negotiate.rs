@@ -67,6 +67,22 @@ pub(super) fn wants_aggregated_discovery(headers: &HeaderMap) -> bool {
     false
 }
 
+/// True if the client accepts the older OpenAPI document as protobuf before JSON.
+#[must_use]
+pub(super) fn wants_openapi_protobuf(headers: &HeaderMap) -> bool {
+    // Clients write an @ where newer ones write a dot.
+    let is_protobuf = |media: &str| {
+        media
+            .strip_prefix("application/com.github.proto-openapi.spec.v2")
+            .is_some_and(|version| matches!(version, "@v1.0+protobuf" | ".v1.0+protobuf"))
+    };
+    accepted(headers)
+        .iter()
+        .map(|(media, _)| media.as_str())
+        .find(|media| is_protobuf(media) || is_json(media))
+        .is_some_and(is_protobuf)
+}
+
 fn is_json(media: &str) -> bool {
     matches!(media, "application/json" | "application/*" | "*/*")
 }

@@ -6,11 +6,17 @@ use api::openapi;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, header};
 
-use super::discovery::cached;
+use super::{
+    discovery::{cached, cached_bytes},
+    negotiate::wants_openapi_protobuf,
+};
 use crate::engine::ApiError;
 
 /// What a client may keep for ever: the document's hash is in its address.
 const IMMUTABLE: &str = "public, immutable, max-age=31536000";
+
+/// What the protobuf form of the older document is called in answers.
+const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `/openapi/v3`
 pub(super) fn index(headers: &HeaderMap) -> Response<Body> {
@@ -31,5 +37,8 @@ pub(super) fn document(headers: &HeaderMap, path: &str, hashed: bool) -> Result<
 
 /// `/openapi/v2`
 pub(super) fn v2(headers: &HeaderMap) -> Response<Body> {
+    if wants_openapi_protobuf(headers) {
+        return cached_bytes(headers, OPENAPI_V2_PROTOBUF, openapi::v2_protobuf());
+    }
     cached(headers, "application/json", &openapi::v2())
 }

@@ -95,7 +95,7 @@ async fn converse(
     if shared.feed.send(join).await.is_err() {
         return Status::unavailable("the server stops");
     }
-    let writes = Writes::start(shared.engine.clone(), session.node.clone());
+    let writes = Writes::start(shared.engine.clone(), session.node.clone(), shared.renew_interval);
     loop {
         let message = match tokio::time::timeout(shared.patience.silence, incoming.next()).await {
             Ok(Some(Ok(message))) => message,

@@ -35,9 +35,6 @@ const CONCURRENT_WRITES_MAX: usize = 16;
 /// Objects of one node that wait to be written. Ten times the pods that a node runs; then the stream waits.
 const WAITING_OBJECTS_MAX: usize = 2048;
 
-/// A lease is not renewed more often than this, however often the agent's heart beats.
-const RENEW_INTERVAL: Duration = Duration::from_secs(5);
-
 /// Rounds of read and write of one status before others are let through.
 const ROUNDS_MAX: usize = 8;
 
@@ -89,6 +86,8 @@ struct Waiting {
 struct Inner {
     engine: Engine,
     node: String,
+    /// The lease is not renewed more often than this, however often the agent's heart beats.
+    renew_interval: Duration,
     waiting: Mutex<Waiting>,
     /// There is something to write, or the stream has ended.
     work: Notify,
@@ -102,10 +101,11 @@ pub(super) struct Writes {
 }
 
 impl Writes {
-    pub(super) fn start(engine: Engine, node: String) -> Writes {
+    pub(super) fn start(engine: Engine, node: String, renew_interval: Duration) -> Writes {
         let inner = Arc::new(Inner {
             engine,
             node,
+            renew_interval,
             waiting: Mutex::default(),
             work: Notify::new(),
             room: Notify::new(),
@@ -121,7 +121,7 @@ impl Writes {
             let mut waiting = self.inner.waiting.lock();
             if waiting
                 .renewed
-                .is_some_and(|last| now.duration_since(last) < RENEW_INTERVAL)
+                .is_some_and(|last| now.duration_since(last) < self.inner.renew_interval)
             {
                 return;
             }
