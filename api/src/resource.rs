@@ -4,10 +4,14 @@
 //! which choose by [`Resource::kind`]. A further kind is a further row.
 //! Source: the API reference (v1.36) and the discovery documents of a v1.36 server.
 
+mod rows;
+
+use std::sync::LazyLock;
+
 use crate::object::Scope;
 
 /// One kind as clients address it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resource {
     /// API group; empty for the core group.
     pub group: &'static str,
@@ -38,7 +42,7 @@ pub struct Resource {
 }
 
 /// A path below an object, for example `status`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subresource {
     /// Last part of the path.
     pub name: &'static str,
@@ -119,13 +123,14 @@ pub fn api_version(group: &str, version: &str) -> String {
 /// Every row, grouped by group and version, the core group first.
 #[must_use]
 pub fn resources() -> &'static [Resource] {
-    RESOURCES
+    static TABLE: LazyLock<Vec<Resource>> = LazyLock::new(|| rows::GROUPS.concat());
+    &TABLE
 }
 
 /// The row at `/api/{version}/{plural}` (empty group) or `/apis/{group}/{version}/{plural}`.
 #[must_use]
 pub fn by_path(group: &str, version: &str, plural: &str) -> Option<&'static Resource> {
-    RESOURCES
+    resources()
         .iter()
         .find(|row| row.plural == plural && row.group == group && row.version == version)
 }
@@ -133,7 +138,7 @@ pub fn by_path(group: &str, version: &str, plural: &str) -> Option<&'static Reso
 /// The row of a kind.
 #[must_use]
 pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Resource> {
-    RESOURCES
+    resources()
         .iter()
         .find(|row| row.kind == kind && row.group == group && row.version == version)
 }
@@ -149,265 +154,22 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static Resource
 #[must_use]
 pub fn by_collection(collection: &str) -> Option<&'static Resource> {
     let (group, plural) = collection.rsplit_once('/').unwrap_or(("", collection));
-    RESOURCES.iter().find(|row| row.plural == plural && row.group == group)
+    resources()
+        .iter()
+        .find(|row| row.plural == plural && row.group == group)
 }
 
 /// Group and version of every row, each once, in the order of the table.
 #[must_use]
 pub fn group_versions() -> Vec<(&'static str, &'static str)> {
     let mut seen = Vec::new();
-    for row in RESOURCES {
+    for row in resources() {
         if !seen.contains(&(row.group, row.version)) {
             seen.push((row.group, row.version));
         }
     }
     seen
 }
-
-const ALL_VERBS: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
-/// Namespaces go one by one, each through its own life cycle.
-const NO_COLLECTION_DELETE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
-const READ_WRITE: &[&str] = &["get", "patch", "update"];
-
-/// The `status` path of a kind.
-const fn status(
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
-    definition: &'static str,
-) -> Subresource {
-    Subresource {
-        name: "status",
-        group,
-        version,
-        kind,
-        definition,
-        verbs: READ_WRITE,
-    }
-}
-
-const SCALE: Subresource = Subresource {
-    name: "scale",
-    group: "autoscaling",
-    version: "v1",
-    kind: "Scale",
-    definition: "io.k8s.api.autoscaling.v1.Scale",
-    verbs: READ_WRITE,
-};
-
-/// What most rows share; a row names what differs.
-const ROW: Resource = Resource {
-    group: "",
-    version: "v1",
-    plural: "",
-    singular: "",
-    kind: "",
-    short_names: &[],
-    categories: &[],
-    scope: Scope::Namespaced,
-    verbs: ALL_VERBS,
-    subresources: &[],
-    definition: "",
-    selectable_fields: &[],
-    counts_generation: false,
-};
-
-const POD: &str = "io.k8s.api.core.v1.Pod";
-const NODE: &str = "io.k8s.api.core.v1.Node";
-const NAMESPACE: &str = "io.k8s.api.core.v1.Namespace";
-const SERVICE: &str = "io.k8s.api.core.v1.Service";
-const DEPLOYMENT: &str = "io.k8s.api.apps.v1.Deployment";
-const REPLICA_SET: &str = "io.k8s.api.apps.v1.ReplicaSet";
-
-static RESOURCES: &[Resource] = &[
-    Resource {
-        plural: "configmaps",
-        singular: "configmap",
-        kind: "ConfigMap",
-        short_names: &["cm"],
-        definition: "io.k8s.api.core.v1.ConfigMap",
-        ..ROW
-    },
-    Resource {
-        plural: "events",
-        singular: "event",
-        kind: "Event",
-        short_names: &["ev"],
-        definition: "io.k8s.api.core.v1.Event",
-        selectable_fields: &[
-            "involvedObject.apiVersion",
-            "involvedObject.fieldPath",
-            "involvedObject.kind",
-            "involvedObject.name",
-            "involvedObject.namespace",
-            "involvedObject.resourceVersion",
-            "involvedObject.uid",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ],
-        ..ROW
-    },
-    Resource {
-        plural: "namespaces",
-        singular: "namespace",
-        kind: "Namespace",
-        short_names: &["ns"],
-        scope: Scope::Cluster,
-        verbs: NO_COLLECTION_DELETE,
-        subresources: &[
-            Subresource {
-                name: "finalize",
-                group: "",
-                version: "v1",
-                kind: "Namespace",
-                definition: NAMESPACE,
-                verbs: &["update"],
-            },
-            status("", "v1", "Namespace", NAMESPACE),
-        ],
-        definition: NAMESPACE,
-        selectable_fields: &["name", "status.phase"],
-        ..ROW
-    },
-    Resource {
-        plural: "nodes",
-        singular: "node",
-        kind: "Node",
-        short_names: &["no"],
-        scope: Scope::Cluster,
-        subresources: &[status("", "v1", "Node", NODE)],
-        definition: NODE,
-        selectable_fields: &["spec.unschedulable"],
-        ..ROW
-    },
-    Resource {
-        plural: "pods",
-        singular: "pod",
-        kind: "Pod",
-        short_names: &["po"],
-        categories: &["all"],
-        subresources: &[
-            Subresource {
-                name: "binding",
-                group: "",
-                version: "v1",
-                kind: "Binding",
-                definition: "io.k8s.api.core.v1.Binding",
-                verbs: &["create"],
-            },
-            Subresource {
-                name: "eviction",
-                group: "policy",
-                version: "v1",
-                kind: "Eviction",
-                definition: "io.k8s.api.policy.v1.Eviction",
-                verbs: &["create"],
-            },
-            Subresource {
-                name: "log",
-                group: "",
-                version: "v1",
-                kind: "Pod",
-                definition: POD,
-                verbs: &["get"],
-            },
-            status("", "v1", "Pod", POD),
-        ],
-        definition: POD,
-        selectable_fields: &[
-            "spec.hostNetwork",
-            "spec.nodeName",
-            "spec.restartPolicy",
-            "spec.schedulerName",
-            "spec.serviceAccountName",
-            "status.nominatedNodeName",
-            "status.phase",
-            "status.podIP",
-        ],
-        counts_generation: true,
-        ..ROW
-    },
-    Resource {
-        plural: "secrets",
-        singular: "secret",
-        kind: "Secret",
-        definition: "io.k8s.api.core.v1.Secret",
-        selectable_fields: &["type"],
-        ..ROW
-    },
-    Resource {
-        plural: "serviceaccounts",
-        singular: "serviceaccount",
-        kind: "ServiceAccount",
-        short_names: &["sa"],
-        definition: "io.k8s.api.core.v1.ServiceAccount",
-        ..ROW
-    },
-    Resource {
-        plural: "services",
-        singular: "service",
-        kind: "Service",
-        short_names: &["svc"],
-        categories: &["all"],
-        subresources: &[status("", "v1", "Service", SERVICE)],
-        definition: SERVICE,
-        selectable_fields: &["spec.clusterIP", "spec.type"],
-        ..ROW
-    },
-    Resource {
-        group: "apps",
-        plural: "deployments",
-        singular: "deployment",
-        kind: "Deployment",
-        short_names: &["deploy"],
-        categories: &["all"],
-        subresources: &[SCALE, status("apps", "v1", "Deployment", DEPLOYMENT)],
-        definition: DEPLOYMENT,
-        counts_generation: true,
-        ..ROW
-    },
-    Resource {
-        group: "apps",
-        plural: "replicasets",
-        singular: "replicaset",
-        kind: "ReplicaSet",
-        short_names: &["rs"],
-        categories: &["all"],
-        subresources: &[SCALE, status("apps", "v1", "ReplicaSet", REPLICA_SET)],
-        definition: REPLICA_SET,
-        selectable_fields: &["status.replicas"],
-        counts_generation: true,
-        ..ROW
-    },
-    Resource {
-        group: "coordination.k8s.io",
-        plural: "leases",
-        singular: "lease",
-        kind: "Lease",
-        definition: "io.k8s.api.coordination.v1.Lease",
-        ..ROW
-    },
-    Resource {
-        group: "discovery.k8s.io",
-        plural: "endpointslices",
-        singular: "endpointslice",
-        kind: "EndpointSlice",
-        definition: "io.k8s.api.discovery.v1.EndpointSlice",
-        counts_generation: true,
-        ..ROW
-    },
-];
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,151 @@
+//! The rows of the core group.
+
+use super::{NO_COLLECTION_DELETE, ROW, status};
+use crate::{
+    object::Scope,
+    resource::{Resource, Subresource},
+};
+
+const POD: &str = "io.k8s.api.core.v1.Pod";
+const NODE: &str = "io.k8s.api.core.v1.Node";
+const NAMESPACE: &str = "io.k8s.api.core.v1.Namespace";
+const SERVICE: &str = "io.k8s.api.core.v1.Service";
+
+pub(super) const ROWS: &[Resource] = &[
+    Resource {
+        plural: "configmaps",
+        singular: "configmap",
+        kind: "ConfigMap",
+        short_names: &["cm"],
+        definition: "io.k8s.api.core.v1.ConfigMap",
+        ..ROW
+    },
+    Resource {
+        plural: "events",
+        singular: "event",
+        kind: "Event",
+        short_names: &["ev"],
+        definition: "io.k8s.api.core.v1.Event",
+        selectable_fields: &[
+            "involvedObject.apiVersion",
+            "involvedObject.fieldPath",
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.resourceVersion",
+            "involvedObject.uid",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        ..ROW
+    },
+    Resource {
+        plural: "namespaces",
+        singular: "namespace",
+        kind: "Namespace",
+        short_names: &["ns"],
+        scope: Scope::Cluster,
+        verbs: NO_COLLECTION_DELETE,
+        subresources: &[
+            Subresource {
+                name: "finalize",
+                group: "",
+                version: "v1",
+                kind: "Namespace",
+                definition: NAMESPACE,
+                verbs: &["update"],
+            },
+            status("", "v1", "Namespace", NAMESPACE),
+        ],
+        definition: NAMESPACE,
+        selectable_fields: &["name", "status.phase"],
+        ..ROW
+    },
+    Resource {
+        plural: "nodes",
+        singular: "node",
+        kind: "Node",
+        short_names: &["no"],
+        scope: Scope::Cluster,
+        subresources: &[status("", "v1", "Node", NODE)],
+        definition: NODE,
+        selectable_fields: &["spec.unschedulable"],
+        ..ROW
+    },
+    Resource {
+        plural: "pods",
+        singular: "pod",
+        kind: "Pod",
+        short_names: &["po"],
+        categories: &["all"],
+        subresources: &[
+            Subresource {
+                name: "binding",
+                group: "",
+                version: "v1",
+                kind: "Binding",
+                definition: "io.k8s.api.core.v1.Binding",
+                verbs: &["create"],
+            },
+            Subresource {
+                name: "eviction",
+                group: "policy",
+                version: "v1",
+                kind: "Eviction",
+                definition: "io.k8s.api.policy.v1.Eviction",
+                verbs: &["create"],
+            },
+            Subresource {
+                name: "log",
+                group: "",
+                version: "v1",
+                kind: "Pod",
+                definition: POD,
+                verbs: &["get"],
+            },
+            status("", "v1", "Pod", POD),
+        ],
+        definition: POD,
+        selectable_fields: &[
+            "spec.hostNetwork",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.nominatedNodeName",
+            "status.phase",
+            "status.podIP",
+        ],
+        counts_generation: true,
+        ..ROW
+    },
+    Resource {
+        plural: "secrets",
+        singular: "secret",
+        kind: "Secret",
+        definition: "io.k8s.api.core.v1.Secret",
+        selectable_fields: &["type"],
+        ..ROW
+    },
+    Resource {
+        plural: "serviceaccounts",
+        singular: "serviceaccount",
+        kind: "ServiceAccount",
+        short_names: &["sa"],
+        definition: "io.k8s.api.core.v1.ServiceAccount",
+        ..ROW
+    },
+    Resource {
+        plural: "services",
+        singular: "service",
+        kind: "Service",
+        short_names: &["svc"],
+        categories: &["all"],
+        subresources: &[status("", "v1", "Service", SERVICE)],
+        definition: SERVICE,
+        selectable_fields: &["spec.clusterIP", "spec.type"],
+        ..ROW
+    },
+];
