@@ -1,9 +1,12 @@
 //! Writes Events: one object per (about, uid, reason, message, source), counted.
 //!
 //! The same event again within a short time is counted in memory and written with the next one after it, so that a
-//! planner that says the same at every plan costs one write per interval. Events are for people: what does not fit
-//! the queue is dropped, and a failed write is not repeated.
-//! Source: Kubernetes API reference, Event v1 core.
+//! planner that says the same at every plan costs one write per interval. An event's object is named for the moment
+//! the event was first heard of, so that lists, which are in the order of names, show an object's events in the order
+//! in which they happened, even within one second. Which object counts what is forgotten with the process: then the
+//! same event begins a new one. Events are for people: what does not fit the queue is dropped, and a failed write is
+//! not repeated.
+//! Source: Kubernetes API reference, Event v1 core; client-go, `tools/record` (names with a time).
 
 use std::{
     collections::HashMap,
@@ -15,7 +18,6 @@ use api::{Kind, Timestamp};
 use futures::{StreamExt, stream::FuturesUnordered};
 use reconcile::plan::{Announcement, Severity};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -93,8 +95,8 @@ pub(crate) fn start(engine: Engine, shutdown: CancellationToken) -> (mpsc::Sende
             tokio::select! {
                 record = records.recv(), if writes.len() < CONCURRENT_WRITES_MAX => {
                     let Some(record) = record else { return };
-                    if let Some(count) = repeats.admit(&record, Instant::now()) {
-                        writes.push(record_one(&engine, record, count));
+                    if let Some(entry) = repeats.admit(&record, Instant::now(), Timestamp::now()) {
+                        writes.push(record_one(&engine, record, entry));
                     }
                 }
                 Some(()) = writes.next() => {}
@@ -105,8 +107,8 @@ pub(crate) fn start(engine: Engine, shutdown: CancellationToken) -> (mpsc::Sende
     (sender, task)
 }
 
-async fn record_one(engine: &Engine, record: Record, count: u32) {
-    if let Err(error) = write(engine, &record, count).await {
+async fn record_one(engine: &Engine, record: Record, entry: Entry) {
+    if let Err(error) = write(engine, &record, entry).await {
         tracing::warn!(
             reason = %record.reason,
             object = %record.name,
@@ -120,57 +122,97 @@ async fn record_one(engine: &Engine, record: Record, count: u32) {
 #[derive(Default)]
 struct Repeats {
     seen: HashMap<Record, Repeat>,
+    /// The last moment given to an event: no two get the same.
+    last_ns: i128,
 }
 
 struct Repeat {
     written: Instant,
     since: u32,
+    /// When the event was first heard of.
+    first_ns: i128,
+}
+
+/// What is to be written of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    /// Since the Unix epoch: when it was first heard of, which names its object.
+    first_ns: i128,
+    /// How many times it came since it was last written.
+    count: u32,
+    /// Whether its object is there already.
+    known: bool,
+    now: Timestamp,
 }
 
 impl Repeats {
-    /// How many times to count this event now; none if it is to be counted later.
-    fn admit(&mut self, record: &Record, now: Instant) -> Option<u32> {
+    /// What to write now; none if the event is to be counted later. `clock` is for measuring, `now` for writing down.
+    fn admit(&mut self, record: &Record, clock: Instant, now: Timestamp) -> Option<Entry> {
         if let Some(repeat) = self.seen.get_mut(record) {
             repeat.since = repeat.since.saturating_add(1);
-            if now.duration_since(repeat.written) < REPEAT_INTERVAL {
+            if clock.duration_since(repeat.written) < REPEAT_INTERVAL {
                 return None;
             }
-            repeat.written = now;
-            return Some(std::mem::take(&mut repeat.since));
+            repeat.written = clock;
+            return Some(Entry {
+                first_ns: repeat.first_ns,
+                count: std::mem::take(&mut repeat.since),
+                known: true,
+                now,
+            });
         }
         if self.seen.len() >= REMEMBERED_MAX {
             self.seen
-                .retain(|_, repeat| now.duration_since(repeat.written) < REPEAT_INTERVAL);
+                .retain(|_, repeat| clock.duration_since(repeat.written) < REPEAT_INTERVAL);
         }
+        self.last_ns = now.as_nanosecond().max(self.last_ns + 1);
         if self.seen.len() < REMEMBERED_MAX {
-            self.seen.insert(record.clone(), Repeat { written: now, since: 0 });
+            let repeat = Repeat {
+                written: clock,
+                since: 0,
+                first_ns: self.last_ns,
+            };
+            self.seen.insert(record.clone(), repeat);
         }
-        Some(1)
+        Some(Entry {
+            first_ns: self.last_ns,
+            count: 1,
+            known: false,
+            now,
+        })
     }
 }
 
-async fn write(engine: &Engine, record: &Record, count: u32) -> Result<(), ApiError> {
+async fn write(engine: &Engine, record: &Record, entry: Entry) -> Result<(), ApiError> {
     let caller = Caller::system("system:event-recorder");
     let events = resource_of(Kind::Event);
-    let now = Timestamp::now();
-    let event = event(record, count, now);
     let namespace = namespace(record);
-    let name = name(record);
+    let name = name(record, entry);
     let options = WriteOptions::default();
-    match engine.create(&caller, events, namespace, event, &options).await {
-        Err(ApiError::AlreadyExists(_)) => {}
-        // The namespace is gone or going, and the event's object with it.
-        Ok(_) | Err(ApiError::NotFound(_) | ApiError::Forbidden { .. }) => return Ok(()),
-        Err(error) => return Err(error),
+    if entry.known {
+        match engine.get(events, namespace, &name) {
+            Ok(before) => {
+                let total = before["count"].as_u64().unwrap_or(1) + u64::from(entry.count);
+                let patch = Patch::Merge(json!({ "count": total, "lastTimestamp": timestamp(entry.now) }));
+                return match engine
+                    .patch(&caller, events, namespace, &name, None, patch, &options)
+                    .await
+                {
+                    Ok(_) | Err(ApiError::NotFound(_)) => Ok(()),
+                    Err(error) => Err(error),
+                };
+            }
+            // It has expired, or was refused when it first came.
+            Err(ApiError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
-    let before = engine.get(events, namespace, &name)?;
-    let total = before["count"].as_u64().unwrap_or(1) + u64::from(count);
-    let patch = json!({ "count": total, "lastTimestamp": timestamp(now) });
     match engine
-        .patch(&caller, events, namespace, &name, None, Patch::Merge(patch), &options)
+        .create(&caller, events, namespace, event(record, entry), &options)
         .await
     {
-        Ok(_) | Err(ApiError::NotFound(_)) => Ok(()),
+        // The namespace is gone or going, and the event's object with it.
+        Ok(_) | Err(ApiError::NotFound(_) | ApiError::Forbidden { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -184,30 +226,13 @@ fn namespace(record: &Record) -> &str {
     }
 }
 
-/// The same for the same event, so that its repetition finds it.
-fn name(record: &Record) -> String {
-    let mut hash = Sha256::new();
-    for part in [
-        &record.kind,
-        &record.namespace,
-        &record.name,
-        &record.uid,
-        &record.reason,
-        &record.message,
-        &record.source,
-        &record.host,
-        record.severity,
-    ] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let digest = hash.finalize();
-    let suffix: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}.{suffix}", record.name)
+/// The same at every repetition of an event; later events have names behind those of earlier ones.
+fn name(record: &Record, entry: Entry) -> String {
+    format!("{}.{:016x}", record.name, entry.first_ns)
 }
 
-fn event(record: &Record, count: u32, now: Timestamp) -> Value {
-    let now = timestamp(now);
+fn event(record: &Record, entry: Entry) -> Value {
+    let now = timestamp(entry.now);
     let mut about = json!({
         "kind": record.kind,
         "apiVersion": record.api_version,
@@ -224,13 +249,13 @@ fn event(record: &Record, count: u32, now: Timestamp) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": { "name": name(record), "namespace": namespace(record) },
+        "metadata": { "name": name(record, entry), "namespace": namespace(record) },
         "involvedObject": about,
         "reason": record.reason,
         "message": shortened(&record.message),
         "source": source,
         "type": record.severity,
-        "count": count,
+        "count": entry.count,
         "firstTimestamp": now,
         "lastTimestamp": now,
         "reportingComponent": record.source,

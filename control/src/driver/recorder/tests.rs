@@ -31,7 +31,8 @@ fn repeats_are_counted_and_written_once_per_interval() {
     ];
     for (seconds, message, count) in rows {
         let now = start + Duration::from_secs(seconds);
-        assert_eq!(repeats.admit(&record(message), now), count, "{message} at {seconds}");
+        let entry = repeats.admit(&record(message), now, Timestamp::UNIX_EPOCH);
+        assert_eq!(entry.map(|entry| entry.count), count, "{message} at {seconds}");
     }
 }
 
@@ -40,27 +41,49 @@ fn memory_of_repeats_is_bounded() {
     let mut repeats = Repeats::default();
     let now = Instant::now();
     for at in 0..2 * REMEMBERED_MAX {
-        assert_eq!(repeats.admit(&record(&at.to_string()), now), Some(1));
+        let entry = repeats.admit(&record(&at.to_string()), now, Timestamp::UNIX_EPOCH);
+        assert_eq!(entry.map(|entry| entry.count), Some(1));
     }
     assert_eq!(repeats.seen.len(), REMEMBERED_MAX);
     let later = now + REPEAT_INTERVAL;
-    repeats.admit(&record("new"), later);
+    repeats.admit(&record("new"), later, Timestamp::UNIX_EPOCH);
     assert_eq!(repeats.seen.len(), 1);
 }
 
 #[test]
-fn the_same_event_has_the_same_name_and_another_has_another() {
-    assert_eq!(name(&record("a")), name(&record("a")));
-    assert_ne!(name(&record("a")), name(&record("b")));
-    assert!(name(&record("a")).starts_with("web."));
+fn names_are_in_the_order_of_events_and_the_same_for_the_same_event() {
+    let mut repeats = Repeats::default();
+    let start = Instant::now();
+    let moment = |ns: i128| Timestamp::from_nanosecond(1_800_000_000_000_000_000 + ns).unwrap();
+    // (message, the clock's nanosecond): it may stand still, or go back.
+    let rows = [("Scheduled", 5), ("Pulled", 5), ("Created", 2), ("Started", 9)];
+    let named: Vec<String> = rows
+        .iter()
+        .map(|(message, ns)| {
+            let record = record(message);
+            name(&record, repeats.admit(&record, start, moment(*ns)).unwrap())
+        })
+        .collect();
+    assert!(named.is_sorted(), "{named:?}");
+    let distinct: std::collections::BTreeSet<&String> = named.iter().collect();
+    assert_eq!(distinct.len(), rows.len(), "{named:?}");
+
+    let pulled = record("Pulled");
+    let again = repeats.admit(&pulled, start + REPEAT_INTERVAL, moment(1_000)).unwrap();
+    assert!(again.known);
+    assert_eq!(name(&pulled, again), named[1]);
+}
+
+#[test]
+fn events_about_what_has_no_namespace_are_in_default() {
     let cluster_wide = Record {
         namespace: String::new(),
         ..record("a")
     };
-    assert_eq!(
-        event(&cluster_wide, 1, Timestamp::UNIX_EPOCH)["metadata"]["namespace"],
-        "default"
-    );
+    let entry = Repeats::default()
+        .admit(&cluster_wide, Instant::now(), Timestamp::UNIX_EPOCH)
+        .unwrap();
+    assert_eq!(event(&cluster_wide, entry)["metadata"]["namespace"], "default");
 }
 
 #[test]
