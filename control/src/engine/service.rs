@@ -248,17 +248,21 @@ impl Allocator {
         };
         let mut own: BTreeSet<(u16, String)> = BTreeSet::new();
         for (index, port) in list.iter().enumerate() {
-            let Some(number) = node_port(port) else { continue };
+            // Also a number that no port can have; 0 asks for any.
+            let asked = port["nodePort"].as_i64().filter(|number| *number != 0);
+            let Some(asked) = asked else { continue };
             let field = format!("spec.ports[{index}].nodePort");
-            let fault = |detail: String| FieldError::invalid(field.clone(), number, detail);
+            let fault = |detail: String| FieldError::invalid(field.clone(), asked, detail);
             let range = &self.ports;
-            if !range.contains(&number) {
+            let Some(number) = node_port(port).filter(|number| range.contains(number)) else {
                 errors.push(fault(format!(
                     "provided port is not in the valid range. The range of valid ports is {}-{}",
                     range.start(),
                     range.end()
                 )));
-            } else if !own.insert((number, protocol(port))) {
+                continue;
+            };
+            if !own.insert((number, protocol(port))) {
                 errors.push(fault("provided port is already allocated".to_owned()));
             } else if !held.ports.contains(&number) {
                 change

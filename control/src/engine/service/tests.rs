@@ -77,6 +77,14 @@ fn what_is_refused() {
         (json!({"clusterIP": "10.43.0.0"}), "spec.clusterIPs"),
         (json!({"clusterIP": "x"}), "spec.clusterIPs"),
         (
+            json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 99_999}]}),
+            "spec.ports[0].nodePort",
+        ),
+        (
+            json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": -1}]}),
+            "spec.ports[0].nodePort",
+        ),
+        (
             json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]}),
             "spec.ports[0].nodePort",
         ),
