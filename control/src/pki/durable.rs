@@ -41,17 +41,20 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)?;
+    if let Err(error) = write_new(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, path)) {
+        // Half a file is of no use, and the disk may be full; the next attempt removes it, too.
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    File::open(parent)?.sync_all()
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     // The umask may have taken bits that the caller asked for.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(parent)?.sync_all()
+    file.sync_all()
 }
 
 /// Makes a directory (and its parents) that only its owner can enter; one that exists is left as it is.

@@ -95,7 +95,7 @@ pub(super) async fn join_token(engine: &Engine, dir: &Path, authority: &Authorit
     Ok(())
 }
 
-/// Writes the administrator's kubeconfig.
+/// Writes the administrator's kubeconfig, unless it is there as it should be: a server must start on a full disk.
 pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority) -> Result<(), BootstrapError> {
     let host = config.advertised().swap_remove(0);
     let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -104,7 +104,12 @@ pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority
         authority.certificate_pem(),
         &authority.admin()?,
     );
-    pki::write_file(&config.data_dir.join("kubeconfig"), text.as_bytes(), 0o600)?;
+    let path = config.data_dir.join("kubeconfig");
+    // One that cannot be read is replaced.
+    if fs::read(&path).is_ok_and(|present| present == text.as_bytes()) {
+        return Ok(());
+    }
+    pki::write_file(&path, text.as_bytes(), 0o600)?;
     Ok(())
 }
 
