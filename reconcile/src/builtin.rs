@@ -96,7 +96,11 @@ impl Planner for Builtin {
             let wanted = self.api_slice();
             match world.typed::<EndpointSlice>(API_SERVICE.0, API_SERVICE.1) {
                 None => plan.actions.push(Action::Create(Box::new(wanted.into()))),
-                Some(present) if present.endpoints != wanted.endpoints || present.ports != wanted.ports => {
+                Some(present)
+                    if present.endpoints.as_deref().unwrap_or_default()
+                        != wanted.endpoints.as_deref().unwrap_or_default()
+                        || present.ports != wanted.ports =>
+                {
                     let mut repaired = present.clone();
                     repaired.endpoints = wanted.endpoints;
                     repaired.ports = wanted.ports;
@@ -160,18 +164,22 @@ impl Builtin {
         }
     }
 
+    /// Without an endpoint if the server only answers on its own machine: no pod can reach that address.
     fn api_slice(&self) -> EndpointSlice {
+        let reached_at = Some(self.api_endpoint.ip()).filter(|ip| !ip.is_loopback());
         EndpointSlice {
             metadata: labelled(API_SERVICE, &[(SERVICE_NAME_LABEL, API_SERVICE.1)]),
             address_type: if self.api_endpoint.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
-            endpoints: Some(vec![Endpoint {
-                addresses: vec![self.api_endpoint.ip().to_string()],
-                conditions: Some(EndpointConditions {
-                    ready: Some(true),
-                    ..EndpointConditions::default()
-                }),
-                ..Endpoint::default()
-            }]),
+            endpoints: reached_at.map(|ip| {
+                vec![Endpoint {
+                    addresses: vec![ip.to_string()],
+                    conditions: Some(EndpointConditions {
+                        ready: Some(true),
+                        ..EndpointConditions::default()
+                    }),
+                    ..Endpoint::default()
+                }]
+            }),
             ports: Some(vec![EndpointPort {
                 name: Some("https".to_owned()),
                 protocol: Some("TCP".to_owned()),

@@ -57,6 +57,19 @@ fn what_is_deleted_or_wrong_is_put_right() {
 }
 
 #[test]
+fn a_server_that_only_answers_on_its_own_machine_has_no_endpoint() {
+    for (endpoint, count) in [("127.0.0.1:6443", 0), ("[::1]:6443", 0), ("192.0.2.1:6443", 1)] {
+        let builtin = super::Builtin {
+            api_service_ip: "10.43.0.1".parse().unwrap(),
+            api_endpoint: endpoint.parse().unwrap(),
+            dns_ip: "10.43.0.10".parse().unwrap(),
+        };
+        let endpoints = builtin.api_slice().endpoints.unwrap_or_default();
+        assert_eq!(endpoints.len(), count, "{endpoint}");
+    }
+}
+
+#[test]
 fn ends_alike_whatever_happens() {
     assert_robust(|cluster| {
         cluster.delete(Kind::Service, "kube-system", "kube-dns");
