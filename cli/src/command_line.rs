@@ -2,31 +2,46 @@
 
 use std::ffi::OsString;
 
-/// Flags of every client verb that take a value.
-const VALUED: &[&str] = &["-n", "--namespace", "--context", "--kubeconfig"];
+/// Flags of every client verb that take a value, each with its names.
+const VALUED: &[&[&str]] = &[&["-n", "--namespace"], &["--context"], &["--kubeconfig"]];
 
-/// Moves connection flags that stand before the verb behind its other words (but before `--`).
+/// The names of the flag that a word is, and whether its value is in the same word.
+fn flag_of(word: &str) -> Option<(&'static [&'static str], bool)> {
+    let with_value = |name: &&str| word.strip_prefix(*name).is_some_and(|rest| rest.starts_with('='));
+    VALUED.iter().find_map(|names| match word {
+        word if names.contains(&word) => Some((*names, false)),
+        _ if names.iter().any(with_value) => Some((*names, true)),
+        _ => None,
+    })
+}
+
+/// Moves connection flags that stand before the verb behind its other words (but before `--`). One that stands behind
+/// the verb, too, is left out: the last one counts.
 pub(crate) fn with_flags_behind_verb(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut ordered: Vec<OsString> = words.next().into_iter().collect();
-    let mut moved = Vec::new();
+    let mut moved: Vec<(&[&str], Vec<OsString>)> = Vec::new();
     let mut rest: Vec<OsString> = Vec::new();
     while let Some(word) = words.next() {
-        let text = word.to_string_lossy().into_owned();
-        if VALUED.contains(&text.as_str()) {
-            moved.push(word);
-            moved.extend(words.next());
-        } else if VALUED.iter().any(|flag| text.starts_with(&format!("{flag}="))) {
-            moved.push(word);
-        } else {
-            rest.push(word);
-            rest.extend(words);
-            break;
+        match flag_of(&word.to_string_lossy()) {
+            Some((names, true)) => moved.push((names, vec![word])),
+            Some((names, false)) => moved.push((names, [word].into_iter().chain(words.next()).collect())),
+            None => {
+                rest.push(word);
+                rest.extend(words);
+                break;
+            }
         }
     }
     let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len());
+    let behind: Vec<&[&str]> = rest[..end]
+        .iter()
+        .filter_map(|word| flag_of(&word.to_string_lossy()))
+        .map(|(names, _)| names)
+        .collect();
+    moved.retain(|(names, _)| !behind.contains(names));
     ordered.extend(rest.drain(..end));
-    ordered.extend(moved);
+    ordered.extend(moved.into_iter().flat_map(|(_, words)| words));
     ordered.extend(rest);
     ordered
 }
@@ -49,6 +64,9 @@ mod tests {
                 "skep run x --image=i -n a -- sh -n b",
             ),
             ("skep get pods -n a", "skep get pods -n a"),
+            ("skep -n a get pods --namespace=b", "skep get pods --namespace=b"),
+            ("skep -n a -n b get pods", "skep get pods -n a -n b"),
+            ("skep -n a run x -- sh -n b", "skep run x -n a -- sh -n b"),
             ("skep", "skep"),
             ("skep -n", "skep -n"),
         ] {

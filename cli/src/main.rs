@@ -27,7 +27,14 @@ mod verbs;
 
 /// A container orchestrator that speaks the Kubernetes API, with a network of eBPF.
 #[derive(Debug, Parser)]
-#[command(name = "skep", version, disable_help_subcommand = true, infer_subcommands = false)]
+#[command(
+    name = "skep",
+    version,
+    disable_help_subcommand = true,
+    infer_subcommands = false,
+    // As in kubectl: of a flag that is given twice the last counts.
+    args_override_self = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -123,6 +123,32 @@ impl DryRun {
     }
 }
 
+/// `--validate`, as kubectl has it: what becomes of fields that the server does not know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Validate {
+    /// The object is refused.
+    #[default]
+    #[value(alias = "true")]
+    Strict,
+    /// They are dropped, with a warning.
+    Warn,
+    /// They are dropped.
+    #[value(alias = "false")]
+    Ignore,
+}
+
+impl Validate {
+    /// As a parameter of a request.
+    pub(crate) fn query(self) -> (&'static str, String) {
+        let value = match self {
+            Self::Strict => "Strict",
+            Self::Warn => "Warn",
+            Self::Ignore => "Ignore",
+        };
+        ("fieldValidation", value.to_owned())
+    }
+}
+
 /// Options of the commands that make one object.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct MakeArguments {
@@ -132,6 +158,9 @@ pub(crate) struct MakeArguments {
     /// Make nothing: `client` prints the object, `server` has it checked.
     #[arg(long, value_enum, default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     pub(crate) dry_run: DryRun,
+    /// What becomes of unknown fields: strict refuses them, warn and ignore drop them.
+    #[arg(long, value_enum, default_value = "strict", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    pub(crate) validate: Validate,
 }
 
 /// "a=b,c=d" as a map.

@@ -61,6 +61,14 @@ impl RequestError {
         }
     }
 
+    /// Says what was being done with which file, if the object came from one.
+    pub(crate) fn while_doing(self, doing: &str, source: Option<&str>) -> Self {
+        match (self, source) {
+            (Self::Refused(status), Some(source)) => Self::Refused(status.while_doing(doing, source)),
+            (other, _) => other,
+        }
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.status()
             .is_some_and(|status| status.code == StatusCode::NOT_FOUND.as_u16())
@@ -181,13 +189,18 @@ impl Connection {
             path: path.to_owned(),
             source,
         })?;
-        self.client
+        let response = self
+            .client
             .send(request)
             .await
             .map_err(|error| RequestError::Unreachable {
                 server: self.server.trim_end_matches('/').to_owned(),
                 cause: innermost(&error),
-            })
+            })?;
+        for text in warnings(response.headers()) {
+            eprintln!("Warning: {text}");
+        }
+        Ok(response)
     }
 
     async fn refuse_failure(&self, path: &str, response: Response<Body>) -> Result<Response<Body>, RequestError> {
@@ -198,6 +211,16 @@ impl Connection {
         let bytes = read_all(path, response.into_body()).await?;
         Err(RequestError::Refused(Status::from_answer(code.as_u16(), &bytes)))
     }
+}
+
+/// The texts of `Warning: 299 - "text"` headers: what the server does not refuse, and a person should know.
+/// Source: RFC 7234, "Warning"; Kubernetes, KEP-1693.
+fn warnings(headers: &http::HeaderMap) -> Vec<String> {
+    let text = |value: &http::HeaderValue| {
+        let quoted = value.to_str().ok()?.strip_prefix("299 ")?.split_once('"')?.1;
+        Some(quoted.rsplit_once('"')?.0.replace("\\\"", "\"").replace("\\\\", "\\"))
+    };
+    headers.get_all(header::WARNING).iter().filter_map(text).collect()
 }
 
 async fn read_all(path: &str, body: Body) -> Result<Vec<u8>, RequestError> {
@@ -237,4 +260,18 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_taken_out_of_their_headers() {
+        let mut headers = http::HeaderMap::new();
+        for value in [r#"299 - "unknown field \"spec.colour\"""#, "199 - \"other\"", "299"] {
+            headers.append(header::WARNING, http::HeaderValue::from_static(value));
+        }
+        assert_eq!(warnings(&headers), ["unknown field \"spec.colour\""]);
+    }
 }

@@ -87,11 +87,11 @@ impl Discovery {
                     .map(ResourceType::api_version)
                     .collect();
                 let hint = if elsewhere.is_empty() {
-                    "`kubectl api-resources` lists the kinds it has".to_owned()
+                    "the server does not have it (`kubectl api-resources` lists what it has)".to_owned()
                 } else {
-                    format!("it has {kind} in {}", elsewhere.join(", "))
+                    format!("the server has {kind} in {}", elsewhere.join(", "))
                 };
-                format!("the server has no kind {kind:?} in version {api_version:?}; {hint}")
+                format!("no matches for kind {kind:?} in version {api_version:?}: {hint}")
             })
     }
 

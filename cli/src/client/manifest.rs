@@ -21,9 +21,26 @@ pub(crate) struct FileArguments {
     pub(crate) recursive: bool,
 }
 
+/// An object that a file holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Manifest {
+    pub(crate) object: Value,
+    /// The file, or "STDIN": for messages.
+    pub(crate) source: String,
+}
+
+impl Manifest {
+    fn all(objects: Vec<Value>, source: &str) -> impl Iterator<Item = Self> {
+        objects.into_iter().map(|object| Self {
+            object,
+            source: source.to_owned(),
+        })
+    }
+}
+
 impl FileArguments {
     /// All objects, in the order of the files and documents. Lists are taken apart.
-    pub(crate) fn read(&self) -> anyhow::Result<Vec<Value>> {
+    pub(crate) fn read(&self) -> anyhow::Result<Vec<Manifest>> {
         let mut objects = Vec::new();
         for name in &self.filename {
             if name.as_os_str() == "-" {
@@ -31,16 +48,20 @@ impl FileArguments {
                 std::io::stdin()
                     .read_to_string(&mut text)
                     .context("read standard input")?;
-                objects.extend(parse(&text).context("standard input")?);
+                objects.extend(Manifest::all(parse(&text).context("standard input")?, "STDIN"));
                 continue;
             }
             for path in files(name, self.recursive)? {
                 let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-                objects.extend(parse(&text).with_context(|| path.display().to_string())?);
+                let source = path.display().to_string();
+                objects.extend(Manifest::all(parse(&text).with_context(|| source.clone())?, &source));
             }
         }
         if objects.is_empty() {
-            bail!("there is no object in {}", shown(&self.filename));
+            bail!(
+                "no objects passed to the command: there is none in {}",
+                shown(&self.filename)
+            );
         }
         Ok(objects)
     }
@@ -85,7 +106,14 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
     let mut objects = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let mut object = Value::deserialize(document).map_err(|error| match error.location() {
-            Some(place) => anyhow::anyhow!("line {}, column {}: {error}", place.line(), place.column()),
+            Some(place) => {
+                let (line, column) = (place.line(), place.column());
+                // The place stands in front, where it is looked for.
+                let fault = error
+                    .to_string()
+                    .replace(&format!(" at line {line} column {column}"), "");
+                anyhow::anyhow!("line {line}, column {column}: {fault}")
+            }
             None => anyhow::anyhow!("{error}"),
         })?;
         if object.is_null() {
@@ -146,7 +174,10 @@ mod tests {
         let error = parse("kind: A\nspec:\n  a: [1\n  b: 2\n")
             .expect_err("broken")
             .to_string();
-        assert!(error.starts_with("line "), "{error}");
+        assert!(
+            error.starts_with("line 4, column 4: ") && !error.contains("at line 4"),
+            "{error}"
+        );
         let error = parse("just words\n").expect_err("no object").to_string();
         assert!(error.contains("not an object"), "{error}");
     }

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{discovery::ResourceType, object};
@@ -44,9 +45,17 @@ impl fmt::Display for Format {
 pub(crate) fn print_document(document: &Value, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Yaml => out!("{}", serde_yaml_ng::to_string(document)?),
-        Format::Json | Format::Wide | Format::Name => outln!("{}", serde_json::to_string_pretty(document)?),
+        Format::Json | Format::Wide | Format::Name => outln!("{}", indented_json(document)?),
     }
     Ok(())
+}
+
+/// JSON, moved in by four blanks as kubectl does it.
+fn indented_json(document: &Value) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    document.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))?;
+    Ok(String::from_utf8(bytes)?)
 }
 
 /// Several objects as one.

@@ -58,6 +58,14 @@ impl Status {
     }
 }
 
+impl Status {
+    /// Says what was being done with which file: `creating`, `web.yaml`. What is invalid names its fields instead.
+    pub(crate) fn while_doing(mut self, doing: &str, source: &str) -> Self {
+        self.message = format!("error when {doing} {source:?}: {}", self.message);
+        self
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.reason == "Invalid" && !self.kind.is_empty() {

@@ -11,7 +11,7 @@ use super::{DryRun, MakeArguments, create::place};
 use crate::client::{
     Connection, ConnectionArguments,
     discovery::{Discovery, ResourceType},
-    manifest::FileArguments,
+    manifest::{FileArguments, Manifest},
     object, output,
 };
 
@@ -42,8 +42,8 @@ impl ApplyArguments {
         let connection = self.connection.connect().await?;
         let discovery = Discovery::load(&connection).await?;
         let mut failures = Vec::new();
-        for object in objects {
-            if let Err(error) = self.apply(&connection, &discovery, object).await {
+        for manifest in objects {
+            if let Err(error) = self.apply(&connection, &discovery, manifest).await {
                 failures.push(format!("{error:#}"));
             }
         }
@@ -54,11 +54,15 @@ impl ApplyArguments {
         }
     }
 
-    async fn apply(&self, connection: &Connection, discovery: &Discovery, mut wanted: Value) -> anyhow::Result<()> {
-        let resource = discovery.of_object(&wanted)?;
+    async fn apply(&self, connection: &Connection, discovery: &Discovery, given: Manifest) -> anyhow::Result<()> {
+        let Manifest {
+            object: mut wanted,
+            source,
+        } = given;
+        let resource = discovery.of_object(&wanted).with_context(|| source.clone())?;
         if object::name(&wanted).is_empty() {
             bail!(
-                "a {} without metadata.name cannot be applied; `skep create` makes it under a generated name",
+                "{source}: a {} without metadata.name cannot be applied; `skep create` makes it under a generated name",
                 resource.kind
             );
         }
@@ -66,7 +70,7 @@ impl ApplyArguments {
         remember(&mut wanted)?;
         let (changed, done) = match self.make.dry_run {
             DryRun::Client => (wanted, "configured"),
-            DryRun::None | DryRun::Server => self.create_or_change(connection, resource, &wanted).await?,
+            DryRun::None | DryRun::Server => self.create_or_change(connection, resource, &wanted, &source).await?,
         };
         output::report(
             resource,
@@ -81,32 +85,34 @@ impl ApplyArguments {
         connection: &Connection,
         resource: &ResourceType,
         wanted: &Value,
+        source: &str,
     ) -> anyhow::Result<(Value, &'static str)> {
-        let mut parameters = vec![
-            ("fieldManager", "skep-apply".to_owned()),
-            ("fieldValidation", "Strict".to_owned()),
-        ];
+        let mut parameters = vec![("fieldManager", "skep-apply".to_owned()), self.make.validate.query()];
         parameters.extend(self.make.dry_run.query());
         let query = object::query(&parameters);
         let path = object::object_path(resource, object::namespace(wanted), object::name(wanted));
+        let demanded = object::resource_version(wanted).to_owned();
         for _ in 0..ATTEMPTS_MAX {
             let live = match connection.get_json(&path).await {
                 Ok(live) => live,
                 Err(error) if error.is_not_found() => {
                     let collection = object::collection_path(resource, Some(object::namespace(wanted)));
-                    return Ok((
-                        connection.post(&format!("{collection}{query}"), wanted).await?,
-                        "created",
-                    ));
+                    let created = connection
+                        .post(&format!("{collection}{query}"), wanted)
+                        .await
+                        .map_err(|error| error.while_doing("creating", Some(source)))?;
+                    return Ok((created, "created"));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error.while_doing("retrieving", Some(source)).into()),
             };
             let mut patch = patch(&live, wanted)?;
             if merge::is_empty(&patch) {
                 return Ok((live, "unchanged"));
             }
             let revision = object::resource_version(&live).to_owned();
-            patch["metadata"]["resourceVersion"] = revision.clone().into();
+            // Who applies a version that was read is told if it has changed since; else the newest one is changed.
+            let expected = if demanded.is_empty() { &revision } else { &demanded };
+            patch["metadata"]["resourceVersion"] = expected.clone().into();
             match connection
                 .patch(&format!("{path}{query}"), "application/merge-patch+json", &patch)
                 .await
@@ -114,8 +120,8 @@ impl ApplyArguments {
                 // What differed were values that the server writes in its own way.
                 Ok(changed) if object::resource_version(&changed) == revision => return Ok((changed, "unchanged")),
                 Ok(changed) => return Ok((changed, "configured")),
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if error.is_conflict() && demanded.is_empty() => {}
+                Err(error) => return Err(error.while_doing("patching", Some(source)).into()),
             }
         }
         bail!(

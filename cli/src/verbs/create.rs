@@ -11,7 +11,7 @@ use super::MakeArguments;
 use crate::client::{
     Connection, ConnectionArguments,
     discovery::{Discovery, ResourceType},
-    manifest::FileArguments,
+    manifest::{FileArguments, Manifest},
     object, output,
 };
 
@@ -194,7 +194,7 @@ pub(super) async fn create_one(
     let connection = connection.connect().await?;
     let discovery = Discovery::load(&connection).await?;
     let resource = discovery.of_object(&object)?;
-    let created = create(&connection, resource, object, make).await?;
+    let created = create(&connection, resource, object, None, make).await?;
     output::report(
         resource,
         &created,
@@ -215,10 +215,10 @@ async fn create_files(
     let connection = connection.connect().await?;
     let discovery = Discovery::load(&connection).await?;
     let mut failures = Vec::new();
-    for object in objects {
+    for Manifest { object, source } in objects {
         let outcome = async {
-            let resource = discovery.of_object(&object)?;
-            let created = create(&connection, resource, object, make).await?;
+            let resource = discovery.of_object(&object).with_context(|| source.clone())?;
+            let created = create(&connection, resource, object, Some(&source), make).await?;
             output::report(
                 resource,
                 &created,
@@ -237,26 +237,25 @@ async fn create_files(
     }
 }
 
-/// Sends an object, in the connection's namespace if it names none. Returns what the server made of it.
+/// Sends an object (of the file `source`), in the connection's namespace if it names none. Returns what the server made of it.
 async fn create(
     connection: &Connection,
     resource: &ResourceType,
     mut object: Value,
+    source: Option<&str>,
     make: MakeArguments,
 ) -> anyhow::Result<Value> {
     place(connection, resource, &mut object)?;
     if make.dry_run == super::DryRun::Client {
         return Ok(object);
     }
-    let mut parameters = vec![
-        ("fieldManager", "skep-create".to_owned()),
-        ("fieldValidation", "Strict".to_owned()),
-    ];
+    let mut parameters = vec![("fieldManager", "skep-create".to_owned()), make.validate.query()];
     parameters.extend(make.dry_run.query());
     let path = object::collection_path(resource, Some(object::namespace(&object)));
     Ok(connection
         .post(&format!("{path}{}", object::query(&parameters)), &object)
-        .await?)
+        .await
+        .map_err(|error| error.while_doing("creating", source))?)
 }
 
 /// Gives an object the connection's namespace, or checks that the user did not ask for another one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::SelectorArguments;
 use crate::client::{
     Connection, ConnectionArguments,
     discovery::{Discovery, ResourceType},
-    manifest::FileArguments,
+    manifest::{FileArguments, Manifest},
     object, targets, watch,
 };
 
@@ -69,6 +69,8 @@ struct Doomed<'a> {
     resource: &'a ResourceType,
     namespace: String,
     name: String,
+    /// The file that names it.
+    source: Option<String>,
 }
 
 impl DeleteArguments {
@@ -91,7 +93,10 @@ impl DeleteArguments {
                     going.push((target, uid_in(&answer)));
                 }
                 Err(error) if error.is_not_found() && self.ignore_not_found => {}
-                Err(error) => failures.push(error.to_string()),
+                Err(error) => {
+                    let error = error.while_doing("deleting", target.source.as_deref());
+                    failures.push(error.to_string());
+                }
             }
         }
         if self.wait {
@@ -121,12 +126,13 @@ impl DeleteArguments {
     async fn find<'a>(&self, connection: &Connection, discovery: &'a Discovery) -> anyhow::Result<Vec<Doomed<'a>>> {
         let mut doomed = Vec::new();
         if !self.files.filename.is_empty() {
-            for given in self.files.read()? {
+            for Manifest { object: given, source } in self.files.read()? {
                 let own = object::namespace(&given);
                 doomed.push(Doomed {
-                    resource: discovery.of_object(&given)?,
+                    resource: discovery.of_object(&given).with_context(|| source.clone())?,
                     namespace: if own.is_empty() { connection.namespace() } else { own }.to_owned(),
                     name: object::name(&given).to_owned(),
+                    source: Some(source),
                 });
             }
             return Ok(doomed);
@@ -141,6 +147,7 @@ impl DeleteArguments {
                     resource,
                     namespace: connection.namespace().to_owned(),
                     name,
+                    source: None,
                 });
                 continue;
             }
@@ -156,6 +163,7 @@ impl DeleteArguments {
                 resource,
                 namespace: object::namespace(item).to_owned(),
                 name: object::name(item).to_owned(),
+                source: None,
             }));
         }
         Ok(doomed)

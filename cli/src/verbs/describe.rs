@@ -1,5 +1,6 @@
 //! `skep describe`: an object in detail, with its events.
 
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::{
     client::{
         Connection, ConnectionArguments,
         discovery::{Discovery, ResourceType},
-        manifest::FileArguments,
+        manifest::{FileArguments, Manifest},
         object, targets,
     },
     terminal::{self, TextTable},
@@ -43,8 +44,9 @@ impl DescribeArguments {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let connection = self.connection.connect().await?;
         let discovery = Discovery::load(&connection).await?;
-        let found = self.find(&connection, &discovery).await?;
-        if found.is_empty() {
+        let mut failures = Vec::new();
+        let found = self.find(&connection, &discovery, &mut failures).await?;
+        if found.is_empty() && failures.is_empty() {
             eprintln!("No resources found in {} namespace.", connection.namespace());
         }
         for (index, (resource, described)) in found.iter().enumerate() {
@@ -53,50 +55,54 @@ impl DescribeArguments {
             }
             out!("{}", describe(&connection, resource, described).await?);
         }
-        Ok(())
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            bail!(failures.join("\n"))
+        }
     }
 
+    /// What is not there is a failure; the other objects are described all the same.
     async fn find<'a>(
         &self,
         connection: &Connection,
         discovery: &'a Discovery,
+        failures: &mut Vec<String>,
     ) -> anyhow::Result<Vec<(&'a ResourceType, Value)>> {
         let mut found = Vec::new();
-        for given in if self.files.filename.is_empty() {
-            Vec::new()
-        } else {
-            self.files.read()?
-        } {
-            let resource = discovery.of_object(&given)?;
-            let own = object::namespace(&given);
-            let namespace = if own.is_empty() { connection.namespace() } else { own };
-            found.push((
-                resource,
-                connection
-                    .get_json(&object::object_path(resource, namespace, object::name(&given)))
-                    .await?,
-            ));
-        }
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        for target in targets::parse(discovery, &self.words)? {
-            let resource = target.resource;
-            if let Some(name) = target.name {
-                let path = object::object_path(resource, connection.namespace(), &name);
-                found.push((resource, connection.get_json(&path).await?));
-                continue;
+        let mut named = Vec::new();
+        if !self.files.filename.is_empty() {
+            for Manifest { object: given, source } in self.files.read()? {
+                let resource = discovery.of_object(&given).with_context(|| source.clone())?;
+                let own = object::namespace(&given);
+                let namespace = if own.is_empty() { connection.namespace() } else { own };
+                named.push((resource, object::object_path(resource, namespace, object::name(&given))));
             }
-            let namespace = (!self.all_namespaces).then(|| connection.namespace());
-            let path = object::collection_path(resource, namespace);
-            let list = connection
-                .get_json(&format!("{path}{}", object::query(&self.selector.query())))
-                .await?;
-            found.extend(
-                object::items(&list["items"])
-                    .iter()
-                    .map(|item| (resource, item.clone())),
-            );
+        } else {
+            for target in targets::parse(discovery, &self.words)? {
+                let resource = target.resource;
+                if let Some(name) = target.name {
+                    named.push((resource, object::object_path(resource, connection.namespace(), &name)));
+                    continue;
+                }
+                let namespace = (!self.all_namespaces).then(|| connection.namespace());
+                let path = object::collection_path(resource, namespace);
+                let list = connection
+                    .get_json(&format!("{path}{}", object::query(&self.selector.query())))
+                    .await?;
+                found.extend(
+                    object::items(&list["items"])
+                        .iter()
+                        .map(|item| (resource, item.clone())),
+                );
+            }
+        }
+        for (resource, path) in named {
+            match connection.get_json(&path).await {
+                Ok(described) => found.push((resource, described)),
+                Err(error) if error.is_not_found() => failures.push(error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(found)
     }
@@ -134,7 +140,10 @@ async fn describe(connection: &Connection, resource: &ResourceType, described: &
             let pods = owned(connection, "/api/v1", "pods", described).await?;
             controllers::describe_replica_set(&mut page, described, &pods);
         }
-        ("", "Secret") => page.sizes("Data", &described["data"]),
+        ("", "Secret") => {
+            page.field(0, "Type", &object::text(&described["type"]));
+            page.sizes("Data", &described["data"]);
+        }
         ("", "ConfigMap") => {
             page.texts("Data", &described["data"]);
             page.sizes("BinaryData", &described["binaryData"]);

@@ -8,7 +8,7 @@ use super::SelectorArguments;
 use crate::client::{
     Connection, ConnectionArguments,
     discovery::{Discovery, ResourceType},
-    manifest::FileArguments,
+    manifest::{FileArguments, Manifest},
     object,
     output::{self, Format},
     table::{self, Layout, TablePrinter},
@@ -79,7 +79,7 @@ impl GetArguments {
     fn requests<'a>(&self, connection: &Connection, discovery: &'a Discovery) -> anyhow::Result<Vec<Request<'a>>> {
         let mut requests = Vec::new();
         if !self.files.filename.is_empty() {
-            for object in self.files.read()? {
+            for Manifest { object, .. } in self.files.read()? {
                 let resource = discovery.of_object(&object)?;
                 let own = object::namespace(&object);
                 let namespace = if own.is_empty() { connection.namespace() } else { own }.to_owned();

@@ -5,12 +5,16 @@ use serde_json::{Value, json};
 
 use super::SelectorArguments;
 use crate::client::{
-    ConnectionArguments,
+    Connection, ConnectionArguments,
     discovery::{Discovery, ResourceType},
     object,
     output::{self, Format},
     targets,
 };
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+/// How often an object may change under our hands before we give up.
+const ATTEMPTS_MAX: usize = 5;
 
 /// Set the number of replicas.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,19 +66,30 @@ impl ScaleArguments {
         }
         for (resource, name) in found {
             let path = format!("{}/scale", object::object_path(resource, connection.namespace(), &name));
-            let mut patch = json!({"spec": {"replicas": self.replicas}});
-            if let Some(expected) = self.current_replicas {
-                let scale = connection.get_json(&path).await?;
-                let current = scale["spec"]["replicas"].as_u64().unwrap_or_default();
-                if current != u64::from(expected) {
-                    bail!("Expected replicas to be {expected}, was {current}");
-                }
-                // Not if somebody changed it since.
-                patch["metadata"] = json!({"resourceVersion": object::resource_version(&scale)});
-            }
-            let scaled: Value = connection.patch(&path, "application/merge-patch+json", &patch).await?;
+            let scaled = self.set(&connection, &path).await?;
             output::report(resource, &scaled, "scaled", self.output)?;
         }
         Ok(())
+    }
+
+    /// Sets the number. What `--current-replicas` says is checked again when the object changes meanwhile.
+    async fn set(&self, connection: &Connection, path: &str) -> anyhow::Result<Value> {
+        let mut patch = json!({"spec": {"replicas": self.replicas}});
+        let Some(expected) = self.current_replicas else {
+            return Ok(connection.patch(path, MERGE_PATCH, &patch).await?);
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let scale = connection.get_json(path).await?;
+            let current = scale["spec"]["replicas"].as_u64().unwrap_or_default();
+            if current != u64::from(expected) {
+                bail!("Expected replicas to be {expected}, was {current}");
+            }
+            patch["metadata"] = json!({"resourceVersion": object::resource_version(&scale)});
+            match connection.patch(path, MERGE_PATCH, &patch).await {
+                Err(error) if error.is_conflict() => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+        bail!("it changed {ATTEMPTS_MAX} times while it was being scaled; try again")
     }
 }

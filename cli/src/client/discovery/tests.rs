@@ -79,7 +79,7 @@ fn objects_say_their_kind() {
     for (object, hint) in [
         (
             json!({"apiVersion": "v1", "kind": "Deployment"}),
-            "it has Deployment in apps/v1",
+            "no matches for kind \"Deployment\" in version \"v1\": the server has Deployment in apps/v1",
         ),
         (json!({"apiVersion": "v1", "kind": "Gizmo"}), "api-resources"),
         (json!({"kind": "Pod"}), "needs both"),
