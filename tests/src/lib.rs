@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stderr, reason = "tests report to the terminal")]
 
+pub mod clients;
 pub mod images;
 pub mod inventory;
 pub mod programs;
