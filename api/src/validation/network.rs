@@ -99,10 +99,10 @@ pub(super) fn endpoints(root: &At<'_>, errors: &mut Vec<FieldError>) {
         }
         for address in lists.iter().flat_map(At::items) {
             let ip = address.field("ip");
-            if let Some(parsed) = ip_address(&ip, errors) {
-                if let Some(reason) = special(parsed, ip.text()) {
-                    errors.push(ip.invalid(reason));
-                }
+            if let Some(parsed) = ip_address(&ip, errors)
+                && let Some(reason) = special(parsed, ip.text())
+            {
+                errors.push(ip.invalid(reason));
             }
             named_if_set(&address.field("hostname"), names::dns_label, errors);
             named_if_set(&address.field("nodeName"), names::dns_subdomain, errors);
