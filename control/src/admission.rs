@@ -4,6 +4,8 @@
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
 //! NamespaceLifecycle.
 
+pub(crate) mod priority;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,18 +17,10 @@ pub(crate) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// Namespaces without which the cluster does not work; deleting them is refused.
 pub(crate) const PROTECTED_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// A pod asks for a PriorityClass that does not exist.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("no PriorityClass with name {0} was found")]
-pub(crate) struct UnknownPriorityClass(pub String);
-
-/// Completes a new pod: service account, tolerations of a failing node, priority.
-///
-/// # Errors
-/// When the pod names a priority class that does not exist.
-pub(crate) fn complete_pod(pod: &mut Value, not_ready_toleration: Duration) -> Result<(), UnknownPriorityClass> {
+/// Completes a new pod: service account, tolerations of a failing node.
+pub(crate) fn complete_pod(pod: &mut Value, not_ready_toleration: Duration) {
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else {
-        return Ok(());
+        return;
     };
     let account = match spec["serviceAccountName"].as_str() {
         Some(name) if !name.is_empty() => name.to_owned(),
@@ -44,19 +38,6 @@ pub(crate) fn complete_pod(pod: &mut Value, not_ready_toleration: Duration) -> R
             add_toleration(spec, key, not_ready_toleration);
         }
     }
-
-    let class = spec["priorityClassName"].as_str().unwrap_or_default();
-    let priority = match class {
-        "" => 0,
-        "system-cluster-critical" => 2_000_000_000,
-        "system-node-critical" => 2_000_001_000,
-        unknown => return Err(UnknownPriorityClass(unknown.to_owned())),
-    };
-    spec["priority"] = json!(priority);
-    if spec["preemptionPolicy"].is_null() {
-        spec["preemptionPolicy"] = json!("PreemptLowerPriority");
-    }
-    Ok(())
 }
 
 fn tolerates(spec: &Value, key: &str) -> bool {

@@ -10,6 +10,7 @@ mod create;
 mod delete;
 mod error;
 mod fields;
+mod namespace;
 pub mod object;
 mod patch;
 mod read;
@@ -158,6 +159,19 @@ impl Engine {
         &self.inner.store
     }
 
+    /// Every object of a collection, newest versions, decoded.
+    fn all(&self, resource: &Resource) -> Result<Vec<Value>, ApiError> {
+        let page = self
+            .inner
+            .store
+            .list(&crate::store::ListRequest {
+                collection: resource.collection(),
+                ..crate::store::ListRequest::default()
+            })
+            .map_err(ApiError::Read)?;
+        page.items.iter().map(object::decode).collect()
+    }
+
     /// Decides from the current version what to write, and writes it; again if the object changed meanwhile.
     async fn modify(
         &self,
@@ -284,6 +298,10 @@ fn is_service(resource: &Resource) -> bool {
 
 fn is_pod(resource: &Resource) -> bool {
     resource.group.is_empty() && resource.kind == "Pod"
+}
+
+fn is_priority_class(resource: &Resource) -> bool {
+    resource.group == "scheduling.k8s.io" && resource.kind == "PriorityClass"
 }
 
 fn is_namespace(resource: &Resource) -> bool {

@@ -5,6 +5,7 @@
 
 mod body;
 mod collection;
+mod components;
 mod discovery;
 mod health;
 mod negotiate;

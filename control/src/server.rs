@@ -140,6 +140,9 @@ async fn serve(
 ) -> Result<(), ServerError> {
     let engine = Engine::new(store.clone(), engine_config(config)).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
+    bootstrap::priority_classes(&engine)
+        .await
+        .map_err(ServerError::Bootstrap)?;
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
         .map_err(ServerError::Bootstrap)?;

@@ -3,14 +3,12 @@ use super::*;
 const TIME: Duration = Duration::from_secs(300);
 
 #[test]
-fn a_plain_pod_gets_account_tolerations_and_priority() {
+fn a_plain_pod_gets_account_and_tolerations() {
     let mut pod = json!({"spec": {"containers": []}});
-    complete_pod(&mut pod, TIME).unwrap();
+    complete_pod(&mut pod, TIME);
     let spec = &pod["spec"];
     assert_eq!(spec["serviceAccountName"], "default");
     assert_eq!(spec["serviceAccount"], "default");
-    assert_eq!(spec["priority"], 0);
-    assert_eq!(spec["preemptionPolicy"], "PreemptLowerPriority");
     let keys: Vec<&str> = spec["tolerations"]
         .as_array()
         .unwrap()
@@ -37,7 +35,7 @@ fn what_the_pod_says_stays() {
     ];
     for (tolerations, count) in rows {
         let mut pod = json!({"spec": {"serviceAccountName": "me", "tolerations": tolerations.clone()}});
-        complete_pod(&mut pod, TIME).unwrap();
+        complete_pod(&mut pod, TIME);
         assert_eq!(pod["spec"]["serviceAccountName"], "me");
         assert_eq!(
             pod["spec"]["tolerations"].as_array().unwrap().len(),
@@ -45,16 +43,4 @@ fn what_the_pod_says_stays() {
             "{tolerations}"
         );
     }
-}
-
-#[test]
-fn only_known_priority_classes_are_taken() {
-    let mut pod = json!({"spec": {"priorityClassName": "system-node-critical"}});
-    complete_pod(&mut pod, TIME).unwrap();
-    assert_eq!(pod["spec"]["priority"], 2_000_001_000);
-    let mut pod = json!({"spec": {"priorityClassName": "gold"}});
-    assert_eq!(
-        complete_pod(&mut pod, TIME),
-        Err(UnknownPriorityClass("gold".to_owned()))
-    );
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    defaulting,
+    conversion, defaulting,
     object::Scope,
     resource::{self, Resource},
     validation,
@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_service, key, now, object,
+    ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_priority_class, is_service, key,
+    now, object,
     object::{is_terminating, meta_str, metadata_mut},
     service::ClaimChange,
     strategy,
 };
 use crate::{
-    admission::{self, DEFAULT_SERVICE_ACCOUNT},
+    admission::{self, DEFAULT_SERVICE_ACCOUNT, priority},
     store::{Expect, Op, WatchEvent, WatchRequest, Write},
 };
 
@@ -53,6 +54,9 @@ impl Engine {
             let detail = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::BadRequest(detail.to_owned()));
         }
+        let asked = resource;
+        conversion::to_stored(asked, &mut object);
+        let resource = asked.stored();
         let base = meta_str(&object, "generateName").to_owned();
         let generate = meta_str(&object, "name").is_empty() && !base.is_empty();
         let mut attempts = if generate { GENERATE_ATTEMPTS } else { 1 };
@@ -64,7 +68,12 @@ impl Engine {
             }
             match self.create_named(resource, namespace, named, options).await {
                 Err(ApiError::AlreadyExists(_)) if attempts > 0 => {}
-                other => return other,
+                created => {
+                    return created.map(|mut object| {
+                        conversion::from_stored(asked, &mut object);
+                        object
+                    });
+                }
             }
         }
     }
@@ -81,10 +90,12 @@ impl Engine {
         defaulting::apply(resource, &mut object);
         if is_pod(resource) {
             self.namespace_check(resource, namespace, &target)?;
-            admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration)
+            admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration);
+            priority::complete(&mut object, &self.all(priority_classes())?)
                 .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
             self.service_account_check(namespace, &object, &target).await?;
         }
+        self.default_priority_check(resource, &object, &target)?;
         strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
         let causes = validation::validate_create(resource, &object);
         if !causes.is_empty() {
@@ -135,6 +146,22 @@ impl Engine {
             }
             object
         }))
+    }
+
+    /// No other class is the default one.
+    pub(super) fn default_priority_check(
+        &self,
+        resource: &Resource,
+        object: &Value,
+        target: &Target,
+    ) -> Result<(), ApiError> {
+        if !is_priority_class(resource) || object["globalDefault"] != true {
+            return Ok(());
+        }
+        match priority::other_default(object, &self.all(priority_classes())?) {
+            None => Ok(()),
+            Some(detail) => Err(ApiError::forbidden(target.clone(), detail)),
+        }
     }
 
     /// The namespace is there and takes new objects; the answer makes the store verify that it still is.
@@ -210,6 +237,10 @@ impl Engine {
             Ok(false) | Err(_) => Err(missing()),
         }
     }
+}
+
+fn priority_classes() -> &'static Resource {
+    resource::by_path("scheduling.k8s.io", "v1", "priorityclasses").expect("the table has PriorityClass")
 }
 
 /// The table's row of namespaces.

@@ -4,11 +4,11 @@
 //! planner).
 //! Source: Kubernetes, "Garbage Collection", "Finalizers", "Pod Lifecycle: Termination of Pods".
 
-use api::{Timestamp, resource::Resource};
+use api::{Kind, Timestamp, conversion, resource::Resource, validation::SYSTEM_PRIORITY_CLASSES};
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Caller, Engine, Next, Outcome, Target, is_namespace, is_pod,
+    ApiError, Caller, Engine, Next, Outcome, Target, is_namespace, is_pod, is_priority_class,
     object::{finalizers, is_terminating, meta_str, metadata, metadata_mut, timestamp},
     strategy,
     update::check_uid,
@@ -68,7 +68,13 @@ impl Engine {
         name: &str,
         options: DeleteOptions,
     ) -> Result<Deleted, ApiError> {
+        let asked = resource;
+        let resource = asked.stored();
         let target = Target::new(resource, name);
+        if is_priority_class(resource) && SYSTEM_PRIORITY_CLASSES.iter().any(|(known, ..)| *known == name) {
+            let detail = "this is a system priority class and cannot be deleted";
+            return Err(ApiError::forbidden(target, detail));
+        }
         if is_namespace(resource) && PROTECTED_NAMESPACES.contains(&name) {
             return Err(ApiError::forbidden(target, "this namespace may not be deleted"));
         }
@@ -78,9 +84,13 @@ impl Engine {
                 Ok(decide(resource, current, &options, Timestamp::now()))
             })
             .await?;
+        let shown = |mut object: Value| {
+            conversion::from_stored(asked, &mut object);
+            object
+        };
         Ok(match outcome {
-            Outcome::Removed(object) => Deleted::Gone(object),
-            Outcome::Written(object) | Outcome::Kept(object) => Deleted::Pending(object),
+            Outcome::Removed(object) => Deleted::Gone(shown(object)),
+            Outcome::Written(object) | Outcome::Kept(object) => Deleted::Pending(shown(object)),
         })
     }
 }
@@ -102,7 +112,10 @@ fn preconditions(resource: &Resource, current: &Value, options: &DeleteOptions) 
 /// What deleting `current` comes to at `now`.
 fn decide(resource: &Resource, current: &Value, options: &DeleteOptions, now: Timestamp) -> Next {
     let mut new = current.clone();
-    set_finalizers(&mut new, options.propagation);
+    // Dependents are told apart by kinds that planners know; an object of another kind would wait for nobody.
+    if resource.collection().parse::<Kind>().is_ok() {
+        set_finalizers(&mut new, options.propagation);
+    }
     let grace = if is_pod(resource) {
         pod_grace(current, options)
     } else {

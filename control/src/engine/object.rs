@@ -3,6 +3,7 @@
 //! Stored bytes begin with `apiVersion`, `kind` and `metadata`, without `resourceVersion`, so that handing one out
 //! with its revision is a splice, not a decode.
 
+use api::{conversion, resource::Resource};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -125,6 +126,19 @@ pub fn append_with_revision(out: &mut Vec<u8>, value: &[u8], revision: Revision)
         out.push(b',');
     }
     out.extend_from_slice(&value[at..]);
+}
+
+/// The stored object in the form of this row.
+pub fn viewed(resource: &Resource, stored: Stored) -> Result<Stored, ApiError> {
+    if resource.stored_as.is_none() {
+        return Ok(stored);
+    }
+    let mut value: Value = serde_json::from_slice(&stored.value).map_err(|source| corrupt(&stored.key, source))?;
+    conversion::from_stored(resource, &mut value);
+    Ok(Stored {
+        value: encode(&value),
+        ..stored
+    })
 }
 
 /// The stored object as JSON bytes with its `resourceVersion`.

@@ -3,6 +3,7 @@
 //! Source: RFC 6902, RFC 7396; Kubernetes, "Update API Objects in Place Using kubectl patch".
 
 use api::{
+    conversion,
     patch::{self, PatchError},
     resource::Resource,
 };
@@ -52,6 +53,11 @@ impl Engine {
         } else {
             part(resource, subresource)?
         };
+        let asked = resource;
+        let resource = asked.stored();
+        if part == Part::Finalize {
+            self.empty_namespace(name, options).await?;
+        }
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 let wanted = if scaled {
@@ -60,16 +66,22 @@ impl Engine {
                     fixed(resource, current, &wanted)?;
                     scale::apply(resource, current, &wanted)?
                 } else {
-                    patched(resource, name, &patch, current, options)?
+                    patched(asked, name, &patch, current, options)?
                 };
+                self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
                 replace(resource, part, current, wanted)
             })
             .await?;
-        let object = outcome.into_object();
-        Ok(if scaled { scale::of(&object) } else { object })
+        let mut object = outcome.into_object();
+        if scaled {
+            return Ok(scale::of(&object));
+        }
+        conversion::from_stored(asked, &mut object);
+        Ok(object)
     }
 }
 
+/// The patch is applied in the form that the client knows; the result is in the stored one.
 fn patched(
     resource: &Resource,
     name: &str,
@@ -78,12 +90,14 @@ fn patched(
     options: &WriteOptions,
 ) -> Result<Value, ApiError> {
     let mut wanted = current.clone();
+    conversion::from_stored(resource, &mut wanted);
     apply(resource, name, patch, &mut wanted)?;
     fixed(resource, current, &wanted)?;
     // A round that is decided again must not repeat what the client is told.
     drop(options.warnings.take());
     fields::identify(resource, &mut wanted)?;
     fields::check(resource, &mut wanted, options)?;
+    conversion::to_stored(resource, &mut wanted);
     Ok(wanted)
 }
 

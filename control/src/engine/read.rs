@@ -70,12 +70,15 @@ impl Engine {
         object::decode(&self.get_stored(resource, namespace, name)?)
     }
 
-    /// The object as it is stored.
+    /// The object as it is stored, in the form of this row.
     ///
     /// # Errors
     /// `NotFound`, or the store cannot be read.
     pub fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
-        self.stored(resource, &key(resource, namespace, name))
+        object::viewed(
+            resource,
+            self.stored(resource.stored(), &key(resource, namespace, name))?,
+        )
     }
 
     /// The object's Scale.
@@ -87,11 +90,22 @@ impl Engine {
         Ok(scale::of(&self.get(resource, namespace, name)?))
     }
 
-    /// A page of a collection.
+    /// A page of a collection, in the form of this row. The selectors are about the stored form.
     ///
     /// # Errors
     /// `Expired` when the revision or the token is too old, `Timeout` when the revision does not come.
     pub async fn list(&self, resource: &Resource, options: &ListOptions) -> Result<ListPage, ApiError> {
+        let mut page = self.list_stored(resource, options).await?;
+        if resource.stored_as.is_some() {
+            let items = page.items.into_iter();
+            page.items = items
+                .map(|item| object::viewed(resource, item))
+                .collect::<Result<_, _>>()?;
+        }
+        Ok(page)
+    }
+
+    async fn list_stored(&self, resource: &Resource, options: &ListOptions) -> Result<ListPage, ApiError> {
         let token = Token::parse(&options.continue_token)?;
         let at = match (&token, options.version) {
             (Some(token), _) => Some(token.revision),

@@ -31,7 +31,7 @@ pub(super) fn of(object: &Value) -> Value {
         "spec": { "replicas": object["spec"]["replicas"].as_i64().unwrap_or(1) },
         "status": {
             "replicas": object["status"]["replicas"].as_i64().unwrap_or(0),
-            "selector": selector_text(&object["spec"]["selector"]),
+            "selector": selector_text(object),
         },
     })
 }
@@ -64,7 +64,13 @@ fn not_a_scale(value: &Value) -> ApiError {
     ))
 }
 
-/// A label selector in the form of the query parameter; empty if it cannot be one.
-fn selector_text(selector: &Value) -> String {
+/// The object's label selector in the form of the query parameter; empty if it cannot be one.
+fn selector_text(object: &Value) -> String {
+    let selector = &object["spec"]["selector"];
+    if object["kind"] == "ReplicationController" {
+        // The oldest of the kinds selects by labels alone.
+        let selector = json!({ "matchLabels": selector });
+        return LabelSelector::from_value(&selector).map_or_else(|_| String::new(), |selector| selector.to_string());
+    }
     LabelSelector::from_value(selector).map_or_else(|_| String::new(), |selector| selector.to_string())
 }

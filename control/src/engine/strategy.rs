@@ -3,7 +3,7 @@
 //! Pure: functions of the old and the new object. Never here: defaults and validation (`api`), admission, the store.
 //! Source: Kubernetes API conventions, "Metadata", "Spec and Status"; the documented behaviour of each kind.
 
-use api::{object::Scope, quantity::Quantity, resource::Resource};
+use api::{object::Scope, quantity::Quantity, resource::Resource, validation::JOB_LABELS};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,8 @@ use super::object::{child_mut, finalizers, is_terminating, metadata, metadata_mu
 
 /// The finalizer in a namespace's spec that keeps it until it is empty.
 const NAMESPACE_FINALIZER: &str = "kubernetes";
+/// The label by which a job selects its pods.
+const JOB_UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Fields of the metadata that no client changes after creation.
 const FIXED_METADATA: [&str; 8] = [
@@ -58,6 +60,9 @@ pub(super) fn prepare_create(resource: &Resource, object: &mut Value, uid: &str,
         meta.insert("generation".to_owned(), json!(1));
     }
     normalize(resource, object);
+    if resource.group == "batch" && resource.kind == "Job" {
+        tie_pods(object, uid);
+    }
     match first_status(resource, object) {
         FirstStatus::AsGiven => {}
         FirstStatus::Is(status) => object["status"] = status,
@@ -88,7 +93,23 @@ fn first_status(resource: &Resource, object: &Value) -> FirstStatus {
         ("", "Service") => FirstStatus::Is(json!({ "loadBalancer": {} })),
         // The agent registers its node together with what the node can do.
         ("", "Node") => FirstStatus::AsGiven,
-        ("apps", "ReplicaSet") => FirstStatus::Is(json!({ "replicas": 0 })),
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => FirstStatus::Is(json!({ "phase": "Pending" })),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => FirstStatus::Is(json!({ "replicas": 0 })),
+        ("apps", "DaemonSet") => FirstStatus::Is(json!({
+            "currentNumberScheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "numberReady": 0,
+        })),
+        ("apps", "StatefulSet") => FirstStatus::Is(json!({ "availableReplicas": 0, "replicas": 0 })),
+        ("autoscaling", "HorizontalPodAutoscaler") => FirstStatus::Is(json!({ "desiredReplicas": 0 })),
+        ("policy", "PodDisruptionBudget") => FirstStatus::Is(json!({
+            "currentHealthy": 0,
+            "desiredHealthy": 0,
+            "disruptionsAllowed": 0,
+            "expectedPods": 0,
+        })),
+        ("", "ResourceQuota") | ("batch", _) => FirstStatus::Is(json!({})),
         ("apps", _) => FirstStatus::Is(json!({})),
         _ => FirstStatus::Absent,
     }
@@ -133,7 +154,7 @@ fn main_update(resource: &Resource, old: &Value, mut new: Value) -> Value {
         child_mut(&mut new, "spec").insert("finalizers".to_owned(), list);
     }
     normalize(resource, &mut new);
-    if resource.counts_generation && !same_spec(old, &new) {
+    if resource.counts_generation && !same_spec(resource, old, &new) {
         bump_generation(&mut new);
     }
     new
@@ -208,6 +229,7 @@ fn drop_empty(meta: &mut Map<String, Value>) {
 
 fn normalize(resource: &Resource, object: &mut Value) {
     match (resource.group, resource.kind) {
+        ("", "PersistentVolumeClaim") => same_data_source(object),
         ("", "Secret") => take_string_data(object),
         ("", "Namespace") => {
             let meta = metadata_mut(object);
@@ -216,6 +238,23 @@ fn normalize(resource: &Resource, object: &mut Value) {
                 meta.insert("labels".to_owned(), json!({}));
             }
             meta["labels"][NAMESPACE_NAME_LABEL] = name;
+        }
+        _ => {}
+    }
+}
+
+/// What a claim is filled with stands in two fields, of which the older cannot name another namespace.
+fn same_data_source(claim: &mut Value) {
+    let Some(spec) = claim.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let (source, reference) = (spec.get("dataSource").cloned(), spec.get("dataSourceRef").cloned());
+    match (source, reference) {
+        (Some(source), None) => {
+            spec.insert("dataSourceRef".to_owned(), source);
+        }
+        (None, Some(reference)) if reference.get("namespace").is_none_or(|namespace| namespace == "") => {
+            spec.insert("dataSource".to_owned(), reference);
         }
         _ => {}
     }
@@ -234,7 +273,42 @@ fn take_string_data(secret: &mut Value) {
     }
 }
 
-fn same_spec(old: &Value, new: &Value) -> bool {
+/// Labels and selector by which a job knows its pods: made of its uid, unless the job brings its own.
+fn tie_pods(job: &mut Value, uid: &str) {
+    if job["spec"]["manualSelector"] == true || !job["spec"]["template"].is_object() {
+        return;
+    }
+    let name = metadata(job).get("name").cloned().unwrap_or_default();
+    let spec = child_mut(job, "spec");
+    if let Some(template) = spec.get_mut("template") {
+        let labels = child_mut(template, "metadata")
+            .entry("labels")
+            .or_insert_with(|| json!({}));
+        for label in JOB_LABELS {
+            let value = if label.ends_with("uid") {
+                json!(uid)
+            } else {
+                name.clone()
+            };
+            if let Some(labels) = labels.as_object_mut() {
+                // A value that was given stays, for validation to refuse.
+                labels.entry(label).or_insert(value);
+            }
+        }
+    }
+    let selector = spec.entry("selector").or_insert_with(|| json!({}));
+    child_mut(selector, "matchLabels")
+        .entry(JOB_UID_LABEL)
+        .or_insert_with(|| json!(uid));
+}
+
+fn same_spec(resource: &Resource, old: &Value, new: &Value) -> bool {
+    match (resource.group, resource.kind) {
+        // A deployment's annotations are part of what is asked for; a class' description never is.
+        ("apps", "Deployment") if metadata(old).get("annotations") != metadata(new).get("annotations") => return false,
+        ("scheduling.k8s.io", "PriorityClass") => return true,
+        _ => {}
+    }
     let rest = |object: &Value| -> Vec<(String, Value)> {
         object
             .as_object()

@@ -1,3 +1,5 @@
+mod kinds;
+
 use api::resource::by_path;
 use serde_json::json;
 

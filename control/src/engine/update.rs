@@ -1,7 +1,7 @@
 //! Updates of an object or of one of its subresources, and the assignment of a pod to a node.
 
 use api::{
-    defaulting,
+    conversion, defaulting,
     resource::Resource,
     validation::{self, FieldError},
 };
@@ -35,14 +35,23 @@ impl Engine {
             return self.update_scale(resource, namespace, name, &wanted, options).await;
         }
         let part = part(resource, subresource)?;
-        let wanted = acceptable(resource, namespace, name, wanted, options)?;
+        let asked = resource;
+        let mut wanted = acceptable(asked, namespace, name, wanted, options)?;
+        conversion::to_stored(asked, &mut wanted);
+        let resource = asked.stored();
+        if part == Part::Finalize {
+            self.empty_namespace(name, options).await?;
+        }
+        self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 preconditions(resource, current, &wanted)?;
                 replace(resource, part, current, wanted.clone())
             })
             .await?;
-        Ok(outcome.into_object())
+        let mut object = outcome.into_object();
+        conversion::from_stored(asked, &mut object);
+        Ok(object)
     }
 
     async fn update_scale(

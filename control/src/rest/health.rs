@@ -5,8 +5,13 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::{Context, status};
-use crate::engine::{ApiError, key};
+use crate::{
+    engine::{ApiError, key},
+    store::ReadError,
+};
 
+/// The name of the check of the store.
+pub(super) const STORE: &str = "store";
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The Kubernetes API that this server speaks.
 const MINOR: &str = "36";
@@ -37,6 +42,16 @@ fn architecture() -> &'static str {
     }
 }
 
+/// Whether the store can be read.
+pub(super) fn store(context: &Context) -> Result<(), ReadError> {
+    let namespaces = api::resource::by_path("", "v1", "namespaces").expect("the table has Namespace");
+    context
+        .engine()
+        .store()
+        .get(&key(namespaces, "", "default"), None)
+        .map(drop)
+}
+
 /// `/healthz`, `/livez`, `/readyz`: whether the process answers and its store can be read.
 pub(super) fn check(context: &Context, check: &str, part: &str) -> Result<Response<Body>, ApiError> {
     let wanted = |name: &str| part.is_empty() || part == name;
@@ -45,10 +60,9 @@ pub(super) fn check(context: &Context, check: &str, part: &str) -> Result<Respon
     if wanted("ping") {
         report.push_str("[+]ping ok\n");
     }
-    if wanted("store") {
-        let namespaces = api::resource::by_path("", "v1", "namespaces").ok_or(ApiError::NoSuchPath)?;
-        match context.engine().store().get(&key(namespaces, "", "default"), None) {
-            Ok(_) => report.push_str("[+]store ok\n"),
+    if wanted(STORE) {
+        match store(context) {
+            Ok(()) => report.push_str("[+]store ok\n"),
             Err(error) => {
                 healthy = false;
                 report.push_str(&format!("[-]store failed: {error}\n"));

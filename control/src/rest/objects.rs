@@ -6,7 +6,7 @@ use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Context, body, collection,
+    Context, body, collection, components,
     negotiate::{Form, form},
     path::ObjectPath,
     status, subresources, table, warn, watch,
@@ -29,6 +29,9 @@ pub(super) async fn handle(
             .contains(&super::verb(&context.method, context.query.flag("watch"), path))
     {
         return Err(ApiError::MethodNotAllowed);
+    }
+    if resource.group.is_empty() && resource.kind == "ComponentStatus" {
+        return components::handle(context, resource, path);
     }
     if path.name.is_empty() {
         return in_collection(context, resource, path, body).await;
@@ -60,6 +63,9 @@ async fn in_collection(
         Method::GET | Method::HEAD => collection::list(context, resource, path).await,
         Method::POST if resource.scope == Scope::Namespaced && path.namespace.is_empty() => {
             Err(ApiError::MethodNotAllowed)
+        }
+        Method::POST if resource.group.is_empty() && resource.kind == "Binding" => {
+            subresources::bind(context, path, body).await
         }
         Method::POST => create(context, resource, path, body).await,
         Method::DELETE => collection::delete(context, resource, path, body).await,
@@ -185,7 +191,16 @@ async fn delete(
 
 /// Kinds whose deletion answers the deleted object rather than a Status.
 fn answers_object(resource: &Resource) -> bool {
-    resource.group.is_empty() && matches!(resource.kind, "Pod" | "Service" | "ServiceAccount")
+    const KINDS: [&str; 7] = [
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Pod",
+        "PodTemplate",
+        "ResourceQuota",
+        "Service",
+        "ServiceAccount",
+    ];
+    resource.group.is_empty() && KINDS.contains(&resource.kind)
 }
 
 /// An object in the form the client asked for.

@@ -119,7 +119,7 @@ impl Query {
         })
     }
 
-    /// The selectors of a list, a watch or a deletion.
+    /// The selectors of a list, a watch or a deletion, on the stored form.
     ///
     /// # Errors
     /// When one cannot be parsed, or names a field that the kind does not select by.
@@ -131,7 +131,7 @@ impl Query {
         fields
             .check(resource)
             .map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        Ok((labels, fields))
+        Ok((labels, fields.on_stored(resource)))
     }
 
     /// What to list.

@@ -112,8 +112,8 @@ fn written(
     Ok(objects::answer(context, resource, form, StatusCode::OK, object))
 }
 
-/// `POST pods/NAME/binding`
-async fn bind(context: &Context, path: &ObjectPath, body: Body) -> Result<Response<Body>, ApiError> {
+/// `POST pods/NAME/binding`, or `POST bindings`, where the binding's own name is the pod's.
+pub(super) async fn bind(context: &Context, path: &ObjectPath, body: Body) -> Result<Response<Body>, ApiError> {
     let binding = body::any(context, body, "Binding").await?;
     let target = &binding["target"];
     let kind = target["kind"].as_str().unwrap_or_default();
@@ -126,10 +126,15 @@ async fn bind(context: &Context, path: &ObjectPath, body: Body) -> Result<Respon
     if node.is_empty() {
         return Err(ApiError::BadRequest("target.name: Required value".to_owned()));
     }
+    let pod = match (path.name.as_str(), meta_str(&binding, "name")) {
+        ("", "") => return Err(ApiError::BadRequest("metadata.name: Required value".to_owned())),
+        ("", own) => own,
+        (name, _) => name,
+    };
     let uid = Some(meta_str(&binding, "uid")).filter(|uid| !uid.is_empty());
     context
         .engine()
-        .bind(&context.caller, &path.namespace, &path.name, uid, node)
+        .bind(&context.caller, &path.namespace, pod, uid, node)
         .await?;
     Ok(status::json(StatusCode::CREATED, &status::success(None)))
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use api::{
+    conversion,
     resource::Resource,
     selector::{FieldSelector, LabelSelector},
     table::IncludeObject,
@@ -69,7 +70,7 @@ pub(super) async fn start(
             fields: filter.fields.clone(),
             ..ListOptions::default()
         };
-        let mut page = engine.list(resource, &options).await?;
+        let mut page = engine.list(resource.stored(), &options).await?;
         if !filter.name.is_empty() {
             page.items.retain(|item| item.key.name == filter.name);
         }
@@ -318,21 +319,29 @@ impl Encoder {
     /// The object of a change, as it is or, if it went, as it was, with the change's revision.
     fn change(&self, change: &Change) -> Result<Bytes, ApiError> {
         let bytes = object::rendered(change);
-        if self.form == Form::Object {
+        if self.is_plain() {
             return Ok(bytes.clone());
         }
-        let value = serde_json::from_slice(bytes).map_err(|source| ApiError::Corrupt {
+        let mut value = serde_json::from_slice(bytes).map_err(|source| ApiError::Corrupt {
             key: change.key.to_string(),
             source,
         })?;
+        conversion::from_stored(self.resource, &mut value);
         Ok(self.transformed(value))
     }
 
     fn version(&self, stored: &Stored) -> Result<Bytes, ApiError> {
-        if self.form == Form::Object {
+        if self.is_plain() {
             return Ok(object::bytes_with_revision(stored));
         }
-        Ok(self.transformed(object::decode(stored)?))
+        let mut value = object::decode(stored)?;
+        conversion::from_stored(self.resource, &mut value);
+        Ok(self.transformed(value))
+    }
+
+    /// Whether objects are sent as they are stored.
+    fn is_plain(&self) -> bool {
+        self.form == Form::Object && self.resource.stored_as.is_none()
     }
 
     fn transformed(&self, object: Value) -> Bytes {

@@ -2,7 +2,10 @@
 
 use std::{fs, io, path::Path};
 
-use api::resource::{self, Resource};
+use api::{
+    resource::{self, Resource},
+    validation::SYSTEM_PRIORITY_CLASSES,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::Rng as _;
 use serde_json::json;
@@ -24,6 +27,15 @@ pub enum BootstrapError {
     /// A namespace could not be created.
     #[error("create namespace {name}")]
     Namespace {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: Box<ApiError>,
+    },
+    /// A priority class could not be created.
+    #[error("create priority class {name}")]
+    PriorityClass {
         /// Which.
         name: &'static str,
         /// Why.
@@ -56,6 +68,25 @@ pub(super) async fn namespaces(engine: &Engine) -> Result<(), BootstrapError> {
             Ok(()) | Err(ApiError::AlreadyExists(_)) => {}
             Err(error) => {
                 return Err(BootstrapError::Namespace {
+                    name,
+                    source: Box::new(error),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the system's priority classes that are missing.
+pub(super) async fn priority_classes(engine: &Engine) -> Result<(), BootstrapError> {
+    let classes =
+        resource::by_path("scheduling.k8s.io", "v1", "priorityclasses").expect("the table of kinds has PriorityClass");
+    for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
+        let object = json!({ "metadata": { "name": name }, "value": value, "description": description });
+        match create(engine, classes, "", object).await {
+            Ok(()) | Err(ApiError::AlreadyExists(_)) => {}
+            Err(error) => {
+                return Err(BootstrapError::PriorityClass {
                     name,
                     source: Box::new(error),
                 });

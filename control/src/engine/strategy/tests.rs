@@ -21,6 +21,15 @@ fn a_new_object_starts_with_what_the_server_owns() {
         ("", "configmaps", json!({"phase": "given"}), Value::Null),
         ("apps", "deployments", json!({}), json!(1)),
         ("apps", "replicasets", json!({"replicas": 0}), json!(1)),
+        (
+            "apps",
+            "statefulsets",
+            json!({"availableReplicas": 0, "replicas": 0}),
+            json!(1),
+        ),
+        ("", "persistentvolumeclaims", json!({"phase": "Pending"}), Value::Null),
+        ("", "resourcequotas", json!({}), Value::Null),
+        ("batch", "cronjobs", json!({}), json!(1)),
     ];
     for (group, plural, status, generation) in rows {
         let mut object = json!({
@@ -84,6 +93,7 @@ fn spec_and_status_are_written_apart_and_generation_counts_specs() {
 
     let mut same = wanted;
     same["spec"]["replicas"] = json!(1);
+    same["metadata"].as_object_mut().unwrap().remove("annotations");
     let labelled = prepare_update(deployments, Part::Main, &old, same);
     assert_eq!(labelled["metadata"]["generation"], 3);
 }
@@ -159,4 +169,65 @@ fn what_keeps_a_marked_object() {
     for (resource, object, goes) in rows {
         assert_eq!(may_go(resource, &object), goes, "{object}");
     }
+}
+
+#[test]
+fn a_job_knows_its_pods_by_its_uid() {
+    let template = json!({"metadata": {"labels": {"app": "x"}}, "spec": {}});
+    let mut job = json!({"metadata": {"name": "j"}, "spec": {"template": template}});
+    prepare_create(row("batch", "jobs"), &mut job, "u1", "now");
+    assert_eq!(
+        job["spec"]["selector"],
+        json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u1"}})
+    );
+    assert_eq!(
+        job["spec"]["template"]["metadata"]["labels"],
+        json!({
+            "app": "x",
+            "controller-uid": "u1",
+            "batch.kubernetes.io/controller-uid": "u1",
+            "job-name": "j",
+            "batch.kubernetes.io/job-name": "j",
+        })
+    );
+    let own = json!({"manualSelector": true, "selector": {"matchLabels": {"app": "x"}}, "template": template});
+    let mut job = json!({"metadata": {"name": "j"}, "spec": own});
+    prepare_create(row("batch", "jobs"), &mut job, "u1", "now");
+    assert_eq!(job["spec"], own);
+}
+
+#[test]
+fn what_counts_as_a_change_of_what_is_asked_for() {
+    let rows = [
+        ("apps", "deployments", "/metadata/annotations", json!({"a": "b"}), 2),
+        ("apps", "replicasets", "/metadata/annotations", json!({"a": "b"}), 1),
+        ("scheduling.k8s.io", "priorityclasses", "/description", json!("d"), 1),
+        ("apps", "statefulsets", "/spec", json!({"replicas": 2}), 2),
+    ];
+    for (group, plural, pointer, value, generation) in rows {
+        let old = json!({"metadata": {"name": "x", "generation": 1}, "spec": {}});
+        let mut wanted = old.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        wanted.pointer_mut(parent).unwrap()[field] = value;
+        let new = prepare_update(row(group, plural), Part::Main, &old, wanted);
+        assert_eq!(new["metadata"]["generation"], generation, "{plural}");
+    }
+}
+
+#[test]
+fn a_claims_two_data_sources_agree() {
+    let source = json!({"kind": "PersistentVolumeClaim", "name": "old"});
+    for field in ["dataSource", "dataSourceRef"] {
+        let mut claim = json!({"metadata": {"name": "c"}, "spec": {}});
+        claim["spec"][field] = source.clone();
+        prepare_create(row("", "persistentvolumeclaims"), &mut claim, "u", "now");
+        assert_eq!(
+            claim["spec"],
+            json!({"dataSource": source, "dataSourceRef": source}),
+            "{field}"
+        );
+    }
+    let mut claim = json!({"metadata": {"name": "c"}, "spec": {"dataSourceRef": {"namespace": "other"}}});
+    prepare_create(row("", "persistentvolumeclaims"), &mut claim, "u", "now");
+    assert!(claim["spec"].get("dataSource").is_none());
 }
