@@ -25,6 +25,8 @@ const DNS_POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Def
 const NAMESERVERS_MAX: usize = 3;
 const SEARCH_PATHS_MAX: usize = 32;
 const SEARCH_CHARS_MAX: usize = 2048;
+const SYSCTL_MAX: usize = 253;
+const SYSCTL: &str = "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 const USER_MAX: i64 = i32::MAX as i64;
 
 pub(super) fn create(root: &At<'_>, errors: &mut Vec<FieldError>) {
@@ -142,6 +144,13 @@ fn security_context(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     for group in context.field("supplementalGroups").items() {
         within(&group, 0, USER_MAX, errors);
     }
+    one_of_if_set(
+        &context.field("fsGroupChangePolicy"),
+        &["Always", "OnRootMismatch"],
+        errors,
+    );
+    one_of_if_set(&context.field("supplementalGroupsPolicy"), &["Merge", "Strict"], errors);
+    container::profiles(&context, errors);
     let share = spec.field("shareProcessNamespace");
     if share.is_true() && spec.field("hostPID").is_true() {
         let reason = "ShareProcessNamespace and HostPID cannot both be enabled";
@@ -150,8 +159,27 @@ fn security_context(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     let mut seen = BTreeMap::new();
     for sysctl in context.field("sysctls").items() {
         let name = sysctl.field("name");
-        if required(&name, errors) && seen.insert(name.text(), ()).is_some() {
+        if !required(&name, errors) {
+            continue;
+        }
+        if !is_sysctl(name.text()) {
+            errors.push(name.invalid(format!(
+                "must have at most {SYSCTL_MAX} characters and match regex {SYSCTL}"
+            )));
+        } else if seen.insert(name.text(), ()).is_some() {
             errors.push(name.duplicate());
         }
     }
+}
+
+/// Steps of lower case letters, digits, `-` and `_`, between dots or slashes.
+fn is_sysctl(name: &str) -> bool {
+    let is_edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= SYSCTL_MAX
+        && name.split(['.', '/']).all(|step| {
+            let bytes = step.as_bytes();
+            bytes.first().is_some_and(is_edge)
+                && bytes.last().is_some_and(is_edge)
+                && bytes.iter().all(|byte| is_edge(byte) || matches!(byte, b'-' | b'_'))
+        })
 }

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde_json::json;
 
 use super::{
+    IMMUTABLE,
     at::At,
     checks::{
         PROTOCOLS, ip_address, labels, named, named_if_set, one_of, one_of_if_set, port_number, port_number_or_name,
@@ -43,6 +44,7 @@ pub(super) fn create(root: &At<'_>, errors: &mut Vec<FieldError>) {
             errors.push(ip.invalid(reason));
         }
     }
+    only_balanced(&spec, errors);
     for range in spec.field("loadBalancerSourceRanges").items() {
         if range.text().trim().parse::<IpNet>().is_err() {
             let reason = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
@@ -60,6 +62,35 @@ pub(super) fn update(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
         let path = format!("{}[0]", after.path_of("clusterIPs"));
         errors.push(FieldError::invalid(path, json!([address]), "may not change once set"));
     }
+    let is_balanced = |spec: &At<'_>| spec.field("type").text() == "LoadBalancer";
+    let class = after.field("loadBalancerClass");
+    if is_balanced(&after) && is_balanced(&before) && class.value != before.field("loadBalancerClass").value {
+        errors.push(class.invalid(IMMUTABLE));
+    }
+}
+
+/// What only makes sense with a load balancer.
+fn only_balanced(spec: &At<'_>, errors: &mut Vec<FieldError>) {
+    let is_balanced = spec.field("type").text() == "LoadBalancer";
+    for field in [
+        "allocateLoadBalancerNodePorts",
+        "loadBalancerClass",
+        "loadBalancerSourceRanges",
+    ] {
+        let at = spec.field(field);
+        if !is_balanced && at.is_set() {
+            errors.push(at.forbidden("may only be used when `type` is 'LoadBalancer'"));
+        }
+    }
+    named_if_set(&spec.field("loadBalancerClass"), names::label_key, errors);
+    let port = spec.field("healthCheckNodePort");
+    let is_local = spec.field("externalTrafficPolicy").text() == "Local";
+    if port.number().is_some_and(|number| number != 0) && !(is_balanced && is_local) {
+        let reason = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(port.invalid(reason));
+    }
+    let distributions = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+    one_of_if_set(&spec.field("trafficDistribution"), &distributions, errors);
 }
 
 fn first_address<'a>(spec: &At<'a>) -> &'a str {
@@ -154,8 +185,20 @@ fn addresses(spec: &At<'_>, errors: &mut Vec<FieldError>) {
             ip_address(&at, errors);
         }
     }
-    for family in spec.field("ipFamilies").items() {
+    let families = spec.field("ipFamilies");
+    let mut seen = Vec::new();
+    for family in families.items() {
         one_of(&family, &["IPv4", "IPv6"], errors);
+        if seen.contains(&family.text()) {
+            errors.push(family.duplicate());
+        }
+        seen.push(family.text());
+    }
+    if families.count() > 2 {
+        errors.push(families.invalid("may only hold up to 2 values"));
+    }
+    if list.count() > 2 {
+        errors.push(list.invalid("may only hold up to 2 values"));
     }
     let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
     one_of_if_set(&spec.field("ipFamilyPolicy"), &policies, errors);

@@ -15,13 +15,14 @@ use crate::validation::{
     names,
 };
 
-const FIELD_PATHS: [&str; 8] = [
+const FIELD_PATHS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
     "spec.nodeName",
     "spec.serviceAccountName",
     "status.hostIP",
+    "status.hostIPs",
     "status.podIP",
     "status.podIPs",
 ];
@@ -115,10 +116,40 @@ fn body(container: &At<'_>, volumes: &Volumes<'_>, host_network: bool, errors: &
     within(&context.field("runAsUser"), 0, USER_MAX, errors);
     within(&context.field("runAsGroup"), 0, USER_MAX, errors);
     one_of_if_set(&context.field("procMount"), &["Default", "Unmasked"], errors);
+    profiles(&context, errors);
     let escalation = context.field("allowPrivilegeEscalation");
     if escalation.value == &json!(false) && context.field("privileged").is_true() {
         let reason = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
         errors.push(context.invalid(reason));
+    }
+    let mut added = context.field("capabilities").field("add").items();
+    if escalation.value == &json!(false) && added.any(|added| added.text() == "CAP_SYS_ADMIN") {
+        let reason = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+        errors.push(context.invalid(reason));
+    }
+}
+
+/// Profiles of system calls and of files: those on the node are named, others are not.
+pub(super) fn profiles(context: &At<'_>, errors: &mut Vec<FieldError>) {
+    for (field, name) in [("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")] {
+        let profile = context.field(field);
+        if !profile.is_set() {
+            continue;
+        }
+        let (kind, on_node) = (profile.field("type"), profile.field("localhostProfile"));
+        match (kind.text(), on_node.is_set()) {
+            ("Localhost", false) => {
+                errors.push(on_node.required(format!("must be set when {name} type is Localhost")));
+            }
+            ("Localhost", true) => relative_path(&on_node, errors),
+            (_, true) => errors.push(on_node.invalid(format!("can only be set when {name} type is Localhost"))),
+            (_, false) => {}
+        }
+        match kind.text() {
+            "Localhost" | "RuntimeDefault" | "Unconfined" => {}
+            "" => errors.push(kind.required(format!("type is required when {field} is set"))),
+            _ => errors.push(kind.not_supported(&["Localhost", "RuntimeDefault", "Unconfined"])),
+        }
     }
 }
 
@@ -269,8 +300,7 @@ pub(super) fn field_path(at: &At<'_>, place: FieldPlace, errors: &mut Vec<FieldE
             "metadata.uid",
         ],
     };
-    let known = supported.contains(&path) || (place == FieldPlace::Environment && path == "status.hostIPs");
-    if !known {
+    if !supported.contains(&path) {
         errors.push(FieldError::not_supported(at.path.clone(), path, supported));
     }
 }

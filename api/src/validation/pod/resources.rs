@@ -32,6 +32,10 @@ pub(super) fn requirements(at: &At<'_>, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid(requests.path.clone(), wanted.to_string(), reason));
         }
     }
+    let names = || limits.entries().chain(requests.entries()).map(|(name, _)| name);
+    if names().any(|name| name.starts_with(HUGE_PAGES)) && !names().any(|name| matches!(name, "cpu" | "memory")) {
+        errors.push(at.forbidden("HugePages require cpu or memory"));
+    }
     for (name, _) in requests.entries() {
         let is_extended = !STANDARD.contains(&name);
         if is_extended && limits.map().is_none_or(|limits| !limits.contains_key(name)) {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::validation::{
     at::At,
-    checks::{named, named_if_set, one_of, one_of_if_set, required},
+    checks::{named, named_if_set, one_of, one_of_if_set},
     error::FieldError,
     names,
     selectors::{label_selector, node_selector, node_selector_term},
@@ -138,8 +138,19 @@ pub(super) fn spread(list: &At<'_>, errors: &mut Vec<FieldError>) {
             one_of_if_set(&constraint.field(policy), &["Honor", "Ignore"], errors);
         }
         label_selector(&constraint.field("labelSelector"), errors);
-        for key in constraint.field("matchLabelKeys").items() {
-            required(&key, errors);
+        let (keys, selector) = (constraint.field("matchLabelKeys"), constraint.field("labelSelector"));
+        if keys.count() > 0 && !selector.is_set() {
+            errors.push(keys.forbidden("must not be specified when labelSelector is not set"));
+        }
+        for key in keys.items() {
+            let named_by_selector = selector.field("matchLabels").field(key.text()).is_set()
+                || selector
+                    .field("matchExpressions")
+                    .items()
+                    .any(|expression| expression.field("key").value == key.value);
+            if named(&key, names::label_key, errors) && named_by_selector {
+                errors.push(key.invalid("exists in both matchLabelKeys and labelSelector"));
+            }
         }
     }
 }

@@ -30,6 +30,9 @@ pub(in crate::validation) fn update(root: &At<'_>, before: &At<'_>, errors: &mut
     );
     tolerations(&spec.field("tolerations"), &old.field("tolerations"), errors);
     gates(&spec.field("schedulingGates"), &old.field("schedulingGates"), errors);
+    if old.field("schedulingGates").count() > 0 {
+        narrowed(&spec, &old, errors);
+    }
     if as_before(spec.value, old.value) != *old.value {
         errors.push(spec.forbidden(ALLOWED));
     }
@@ -80,6 +83,48 @@ fn gates(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// Where a pod that is not scheduled yet may go can only become less.
+fn narrowed(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
+    let (selector, was) = (new.field("nodeSelector"), old.field("nodeSelector"));
+    let kept = was
+        .entries()
+        .all(|(key, value)| selector.field(key).value == value.value);
+    if !kept {
+        let reason = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        errors.push(selector.invalid(reason));
+    }
+    let terms = |spec: &At<'_>| {
+        spec.field("affinity")
+            .field("nodeAffinity")
+            .field("requiredDuringSchedulingIgnoredDuringExecution")
+            .field("nodeSelectorTerms")
+            .value
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (now, before) = (terms(new), terms(old));
+    if before.is_empty() {
+        return;
+    }
+    let path = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+    if now.len() != before.len() {
+        let reason = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        errors.push(FieldError::invalid(path, Value::Array(now), reason));
+        return;
+    }
+    for (index, (now, before)) in now.iter().zip(&before).enumerate() {
+        let extends = |list: &str| {
+            let items = |term: &Value| term[list].as_array().cloned().unwrap_or_default();
+            items(now).starts_with(&items(before))
+        };
+        if !extends("matchExpressions") || !extends("matchFields") {
+            let reason = "only additions are allowed (no mutations or deletions)";
+            errors.push(FieldError::invalid(format!("{path}[{index}]"), now.clone(), reason));
+        }
+    }
+}
+
 /// The new spec with everything that may change put back.
 fn as_before(new: &Value, old: &Value) -> Value {
     let mut spec = new.clone();
@@ -95,6 +140,13 @@ fn as_before(new: &Value, old: &Value) -> Value {
     restore("schedulingGates");
     if old["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
         restore("nodeSelector");
+        // What keeps the pod near to others, or away from them, stays.
+        let other = |spec: &Value| -> [Value; 2] {
+            ["podAffinity", "podAntiAffinity"].map(|kind| spec["affinity"][kind].clone())
+        };
+        if other(new) == other(old) {
+            restore("affinity");
+        }
     }
     let was_negative = old["terminationGracePeriodSeconds"]
         .as_i64()

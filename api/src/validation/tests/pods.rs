@@ -486,3 +486,104 @@ fn updates() {
         assert_faults(&changes, &update("", "pods", &with(&old, &changes), &old), faults);
     }
 }
+
+#[test]
+fn what_confines_containers() {
+    let rows: Vec<(Vec<Change>, &[&str])> = vec![
+        (
+            vec![("/spec/securityContext/seccompProfile", json!({"type": "Localhost"}))],
+            &["spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is"],
+        ),
+        (
+            vec![(
+                "/spec/containers/0/securityContext",
+                json!({"appArmorProfile": {"type": "RuntimeDefault", "localhostProfile": "x"}}),
+            )],
+            &[
+                "spec.containers[0].securityContext.appArmorProfile.localhostProfile: Invalid value: \"x\": can only be \
+                 set when AppArmor type is Localhost",
+            ],
+        ),
+        (
+            vec![("/spec/securityContext/seccompProfile", json!({"type": "None"}))],
+            &["spec.securityContext.seccompProfile.type: Unsupported value: \"None\": supported values: \"Localhost\""],
+        ),
+        (
+            vec![("/spec/securityContext/fsGroupChangePolicy", json!("Never"))],
+            &["spec.securityContext.fsGroupChangePolicy: Unsupported value: \"Never\""],
+        ),
+        (
+            vec![(
+                "/spec/securityContext/sysctls",
+                json!([{"name": "net..x", "value": "1"}]),
+            )],
+            &["spec.securityContext.sysctls[0].name: Invalid value: \"net..x\": must have at most 253 characters"],
+        ),
+        (
+            vec![(
+                "/spec/containers/0/resources",
+                json!({"limits": {"hugepages-2Mi": "2Mi"}}),
+            )],
+            &["spec.containers[0].resources: Forbidden: HugePages require cpu or memory"],
+        ),
+        (
+            vec![("/spec/volumes/0", json!({"name": "v", "ephemeral": {}}))],
+            &["spec.volumes[0].ephemeral.volumeClaimTemplate: Required value"],
+        ),
+        (
+            vec![(
+                "/spec/volumes/0",
+                json!({"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {"accessModes": ["ReadWriteOnce"]}}}}),
+            )],
+            &["spec.volumes[0].ephemeral.volumeClaimTemplate.spec.resources[storage]: Required value"],
+        ),
+        (
+            vec![(
+                "/spec/topologySpreadConstraints",
+                json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {"a": "b"}}, "matchLabelKeys": ["a"]}]),
+            )],
+            &["spec.topologySpreadConstraints[0].matchLabelKeys[0]: Invalid value: \"a\": exists in both"],
+        ),
+    ];
+    check_rows("", "pods", &pod(), &rows);
+}
+
+#[test]
+fn a_gated_pod_can_only_be_told_more_about_where_it_goes() {
+    let terms = |keys: &[&str]| {
+        let expressions: Vec<Value> = keys
+            .iter()
+            .map(|key| json!({"key": key, "operator": "Exists"}))
+            .collect();
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchExpressions": expressions}]}}})
+    };
+    let gated = with(
+        &pod(),
+        &[
+            ("/spec/schedulingGates", json!([{"name": "g"}])),
+            ("/spec/nodeSelector", json!({"a": "b"})),
+            ("/spec/affinity", terms(&["a"])),
+        ],
+    );
+    let rows: Vec<(Vec<Change>, &[&str])> = vec![
+        (vec![("/spec/nodeSelector", json!({"a": "b", "c": "d"}))], &[]),
+        (
+            vec![("/spec/nodeSelector", json!({"a": "c"}))],
+            &["spec.nodeSelector: Invalid value: {\"a\":\"c\"}: only additions to spec.nodeSelector are allowed"],
+        ),
+        (vec![("/spec/affinity", terms(&["a", "b"]))], &[]),
+        (
+            vec![("/spec/affinity", terms(&["b"]))],
+            &[
+                "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]: \
+                 Invalid value: ",
+            ],
+        ),
+        (vec![("/spec/schedulingGates", json!([]))], &[]),
+    ];
+    for (changes, faults) in rows {
+        assert_faults(&changes, &update("", "pods", &with(&gated, &changes), &gated), faults);
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Change, assert_faults, check_rows, complete, update, with};
+use super::{Change, assert_faults, check_rows, complete, update, update_rows, with};
 
 fn service() -> Value {
     complete(
@@ -156,4 +156,43 @@ fn an_address_never_changes() {
     for (changes, faults) in rows {
         assert_faults(&changes, &update("", "services", &with(&old, &changes), &old), faults);
     }
+}
+
+#[test]
+fn what_is_for_load_balancers_is_only_for_them() {
+    let rows: Vec<(Vec<Change>, &[&str])> = vec![
+        (
+            vec![("/spec/loadBalancerClass", json!("example.com/a"))],
+            &["spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"],
+        ),
+        (
+            vec![("/spec/allocateLoadBalancerNodePorts", json!(true))],
+            &["spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'"],
+        ),
+        (
+            vec![("/spec/healthCheckNodePort", json!(30_000))],
+            &["spec.healthCheckNodePort: Invalid value: 30000: may only be set when `type` is 'LoadBalancer' and"],
+        ),
+        (
+            vec![("/spec/trafficDistribution", json!("Far"))],
+            &["spec.trafficDistribution: Unsupported value: \"Far\": supported values: \"PreferClose\""],
+        ),
+        (
+            vec![("/spec/ipFamilies", json!(["IPv4", "IPv4"]))],
+            &["spec.ipFamilies[1]: Duplicate value: \"IPv4\""],
+        ),
+    ];
+    check_rows("", "services", &service(), &rows);
+    let balanced = with(
+        &service(),
+        &[
+            ("/spec/type", json!("LoadBalancer")),
+            ("/spec/loadBalancerClass", json!("example.com/a")),
+        ],
+    );
+    let rows: Vec<(Vec<Change>, &[&str])> = vec![(
+        vec![("/spec/loadBalancerClass", json!("example.com/b"))],
+        &["spec.loadBalancerClass: Invalid value: \"example.com/b\": field is immutable"],
+    )];
+    update_rows("", "services", &balanced, &rows);
 }
