@@ -221,6 +221,17 @@ pub(crate) fn servers_are_found(sandbox: &Sandbox) {
         "ReplicaSet",
         "Event",
         "Lease",
+        "CronJob",
+        "DaemonSet",
+        "HorizontalPodAutoscaler",
+        "Job",
+        "LimitRange",
+        "PersistentVolumeClaim",
+        "PodDisruptionBudget",
+        "PriorityClass",
+        "ResourceQuota",
+        "RuntimeClass",
+        "StatefulSet",
     ] {
         assert!(kinds.contains(&kind), "{kind} is not in {kinds:?}");
     }
