@@ -7,14 +7,18 @@ use api::{
     resource::{Resource, resources},
 };
 
-use super::{ApiError, Caller, DeleteOptions, Engine, ListOptions, Target, WriteOptions, create};
+use super::{ApiError, Caller, DeleteOptions, Engine, ListOptions, Target, WriteOptions, create, object};
 
 impl Engine {
-    /// Deletes what is left in a namespace that is about to lose its finalizer, of all kinds that no planner sees.
+    /// Deletes what is left in a namespace that is about to lose its finalizer, of all kinds that no planner sees. A
+    /// namespace that is not being deleted keeps what it has.
     ///
     /// # Errors
     /// `Conflict` while something waits for finalizers of its own: the caller finalizes the namespace again later.
     pub(super) async fn empty_namespace(&self, name: &str, options: &WriteOptions) -> Result<(), ApiError> {
+        if !object::is_terminating(&self.get(create::namespaces(), "", name)?) {
+            return Ok(());
+        }
         let caller = Caller::system("system:controller:namespace-controller");
         for resource in resources().iter().filter(|row| is_unplanned(row)) {
             let left = |namespace: &str| ListOptions {

@@ -117,8 +117,14 @@ async fn a_finalized_namespace_takes_every_kind_with_it() {
     cluster.make(quotas, json!({"metadata": {"name": "q"}})).await.unwrap();
     let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
     cluster.make(quotas, held).await.unwrap();
-    cluster.delete("namespaces", "", "a").await.unwrap();
     let empty = json!({"metadata": {"name": "a"}, "spec": {"finalizers": []}});
+    let unchanged = json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["kubernetes"]}});
+    cluster
+        .update("namespaces", "", Some("finalize"), unchanged)
+        .await
+        .unwrap();
+    assert!(cluster.engine.get(quotas, "a", "q").is_ok(), "it is not being deleted");
+    cluster.delete("namespaces", "", "a").await.unwrap();
     let waiting = cluster
         .update("namespaces", "", Some("finalize"), empty.clone())
         .await
