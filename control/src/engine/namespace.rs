@@ -20,6 +20,7 @@ impl Engine {
             return Ok(());
         }
         let caller = Caller::system("system:controller:namespace-controller");
+        let mut waiting = Vec::new();
         for resource in resources().iter().filter(|row| is_unplanned(row)) {
             let left = |namespace: &str| ListOptions {
                 namespace: namespace.to_owned(),
@@ -35,13 +36,16 @@ impl Engine {
                     Err(error) => return Err(error),
                 }
             }
-            let waiting = self.list(resource, &left(name)).await?.items.len();
-            if waiting > 0 && !options.dry_run {
-                return Err(ApiError::Conflict {
-                    target: Target::new(create::namespaces(), name),
-                    detail: format!("{waiting} {} wait for their finalizers", resource.qualified()),
-                });
+            let left = self.list(resource, &left(name)).await?.items.len();
+            if left > 0 {
+                waiting.push(format!("{left} {}", resource.qualified()));
             }
+        }
+        if !waiting.is_empty() && !options.dry_run {
+            return Err(ApiError::Conflict {
+                target: Target::new(create::namespaces(), name),
+                detail: format!("waiting for the finalizers of {}", waiting.join(", ")),
+            });
         }
         Ok(())
     }

@@ -117,6 +117,9 @@ async fn a_finalized_namespace_takes_every_kind_with_it() {
     cluster.make(quotas, json!({"metadata": {"name": "q"}})).await.unwrap();
     let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
     cluster.make(quotas, held).await.unwrap();
+    let templates = by_path("", "v1", "podtemplates").unwrap();
+    let template = json!({"metadata": {"name": "t"}, "template": pod("t")});
+    cluster.make(templates, template).await.unwrap();
     let empty = json!({"metadata": {"name": "a"}, "spec": {"finalizers": []}});
     let unchanged = json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["kubernetes"]}});
     cluster
