@@ -4,8 +4,14 @@
 //! wrong type are left as they are.
 //! Source: the API reference; `pkg/apis/*/v1/defaults.go` of Kubernetes, by behaviour.
 
+mod admissionregistration;
+mod devices;
+mod extensions;
 mod fields;
+mod flowcontrol;
+mod networking;
 mod pod;
+mod storage;
 
 use serde_json::{Map, Value, json};
 
@@ -14,6 +20,10 @@ use crate::resource::Resource;
 
 /// Fills in what the object leaves open. Applying it twice changes nothing more.
 pub fn apply(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = resource.custom {
+        custom.apply_defaults(object);
+        return;
+    }
     let Some(object) = object.as_object_mut() else { return };
     match (resource.group, resource.kind) {
         ("", "Pod") => {
@@ -29,6 +39,8 @@ pub fn apply(resource: &Resource, object: &mut Value) {
         }
         ("", "Secret") => set_default(object, "type", "Opaque"),
         ("", "Node") => node(object),
+        ("admissionregistration.k8s.io", kind) => admissionregistration::apply(kind, object),
+        ("apiextensions.k8s.io" | "apiregistration.k8s.io", kind) => extensions::apply(kind, object),
         ("apps", "Deployment") => {
             if let Some(spec) = child(object, "spec") {
                 deployment(spec);
@@ -48,6 +60,10 @@ pub fn apply(resource: &Resource, object: &mut Value) {
                 set_default(port, "protocol", "TCP");
             }
         }
+        ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::apply(kind, object),
+        ("networking.k8s.io", kind) => networking::apply(kind, object),
+        ("resource.k8s.io", kind) => devices::apply(kind, object),
+        ("storage.k8s.io", kind) => storage::apply(kind, object),
         _ => {}
     }
 }

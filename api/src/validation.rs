@@ -4,13 +4,20 @@
 //! `schema`; a value of the wrong type is treated here as absent.
 //! Source: `pkg/apis/*/validation` of Kubernetes, by behaviour; the API reference.
 
+mod admission;
 mod at;
+mod certificates;
 mod checks;
 mod cluster;
+mod csi;
+mod definition;
+mod devices;
 mod error;
+mod flowcontrol;
 mod metadata;
 pub mod names;
 mod network;
+mod networking;
 mod pod;
 mod selectors;
 mod service;
@@ -29,6 +36,10 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let root = At::root(object);
     metadata::create(resource, &root, &mut errors);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom.validate(object, None));
+        return errors;
+    }
     match (resource.group, resource.kind) {
         ("", "ConfigMap") => storage::config_map(&root, &mut errors),
         ("", "Event") => cluster::event(&root, &mut errors),
@@ -36,10 +47,17 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ("", "Pod") => pod::create(&root, &mut errors),
         ("", "Secret") => storage::secret(&root, &mut errors),
         ("", "Service") => service::create(&root, &mut errors),
+        ("admissionregistration.k8s.io" | "apiregistration.k8s.io", kind) => admission::check(kind, &root, &mut errors),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::create(&root, &mut errors),
         ("apps", "Deployment") => workloads::deployment(&root, &mut errors),
         ("apps", "ReplicaSet") => workloads::replica_set(&root, &mut errors),
+        ("certificates.k8s.io", _) => certificates::create(&root, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(&root, &mut errors),
+        ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::check(kind, &root, &mut errors),
+        ("networking.k8s.io", kind) => networking::create(kind, &root, &mut errors),
+        ("resource.k8s.io", kind) => devices::create(kind, &root, &mut errors),
+        ("storage.k8s.io", kind) => csi::create(kind, &root, &mut errors),
         _ => {}
     }
     errors
@@ -51,6 +69,10 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
     let mut errors = Vec::new();
     let (root, before) = (At::root(new), At::root(old));
     metadata::update(resource, &root, &before, &mut errors);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom.validate(new, Some(old)));
+        return errors;
+    }
     match (resource.group, resource.kind) {
         ("", "ConfigMap") => {
             storage::config_map(&root, &mut errors);
@@ -64,6 +86,8 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             storage::immutable(&root, &before, &["data"], &mut errors);
         }
         ("", "Service") => service::update(&root, &before, &mut errors),
+        ("admissionregistration.k8s.io" | "apiregistration.k8s.io", kind) => admission::check(kind, &root, &mut errors),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::update(&root, &before, &mut errors),
         ("apps", "Deployment") => {
             workloads::deployment(&root, &mut errors);
             same_selector(&root, &before, &mut errors);
@@ -72,11 +96,16 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             workloads::replica_set(&root, &mut errors);
             same_selector(&root, &before, &mut errors);
         }
+        ("certificates.k8s.io", _) => certificates::update(&root, &before, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => {
             network::endpoint_slice(&root, &mut errors);
             same(&root.field("addressType"), &before.field("addressType"), &mut errors);
         }
+        ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::check(kind, &root, &mut errors),
+        ("networking.k8s.io", kind) => networking::update(kind, &root, &before, &mut errors),
+        ("resource.k8s.io", kind) => devices::update(kind, &root, &before, &mut errors),
+        ("storage.k8s.io", kind) => csi::update(kind, &root, &before, &mut errors),
         _ => {}
     }
     errors

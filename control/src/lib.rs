@@ -6,8 +6,10 @@
 mod admission;
 pub mod auth;
 pub mod config;
+mod definitions;
 pub mod driver;
 pub mod engine;
+pub mod kinds;
 pub mod pki;
 mod rest;
 mod server;

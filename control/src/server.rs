@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod listener;
+mod registration;
 
 use std::{
     io,
@@ -24,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    ServerConfig, driver,
+    ServerConfig,
+    definitions::Definitions,
+    driver,
     engine::{Engine, EngineConfig},
     pki::{self, Authority, ServingCertificate},
     rest::Rest,
@@ -139,7 +142,9 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServerError> {
     let engine = Engine::new(store.clone(), engine_config(config)).map_err(ServerError::Read)?;
+    let (definitions, changes) = Definitions::open(engine.clone()).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
+    registration::make(&engine).await.map_err(ServerError::Bootstrap)?;
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
         .map_err(ServerError::Bootstrap)?;
@@ -150,6 +155,7 @@ async fn serve(
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     let planners = planners(planner_config(config, port, &authority));
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
+    let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
     let rest = Rest::new(engine, nodes.clone(), stop.clone());
     let router = Router::new()
         .route_service(NODE_STREAM_PATH, nodes.service())
@@ -171,6 +177,7 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
+    definitions.abort();
     result
 }
 

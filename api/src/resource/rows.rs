@@ -3,15 +3,36 @@
 use super::{Resource, Subresource};
 use crate::object::Scope;
 
+mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
 mod apps;
+mod certificates;
 mod coordination;
 mod core;
+mod devices;
 mod discovery;
+mod flowcontrol;
+mod networking;
+mod storage;
 
 /// The rows of every group, the core group first, then by name.
-pub(super) const GROUPS: &[&[Resource]] = &[core::ROWS, apps::ROWS, coordination::ROWS, discovery::ROWS];
+pub(super) const GROUPS: &[&[Resource]] = &[
+    core::ROWS,
+    admissionregistration::ROWS,
+    apiextensions::ROWS,
+    apiregistration::ROWS,
+    apps::ROWS,
+    certificates::ROWS,
+    coordination::ROWS,
+    discovery::ROWS,
+    flowcontrol::ROWS,
+    networking::ROWS,
+    devices::ROWS,
+    storage::ROWS,
+];
 
-const ALL_VERBS: &[&str] = &[
+pub(crate) const ALL_VERBS: &[&str] = &[
     "create",
     "delete",
     "deletecollection",
@@ -23,7 +44,7 @@ const ALL_VERBS: &[&str] = &[
 ];
 /// Namespaces go one by one, each through its own life cycle.
 const NO_COLLECTION_DELETE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
-const READ_WRITE: &[&str] = &["get", "patch", "update"];
+pub(crate) const READ_WRITE: &[&str] = &["get", "patch", "update"];
 
 /// The `status` path of a kind.
 const fn status(
@@ -42,7 +63,7 @@ const fn status(
     }
 }
 
-const SCALE: Subresource = Subresource {
+pub(crate) const SCALE: Subresource = Subresource {
     name: "scale",
     group: "autoscaling",
     version: "v1",
@@ -58,6 +79,7 @@ const ROW: Resource = Resource {
     plural: "",
     singular: "",
     kind: "",
+    list_kind: "",
     short_names: &[],
     categories: &[],
     scope: Scope::Namespaced,
@@ -66,4 +88,5 @@ const ROW: Resource = Resource {
     definition: "",
     selectable_fields: &[],
     counts_generation: false,
+    custom: None,
 };

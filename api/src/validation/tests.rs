@@ -1,5 +1,7 @@
 //! Tables of faults: what is changed in a good object, and what is said about it.
 
+mod extensions;
+mod networking;
 mod pods;
 mod services;
 

@@ -3,6 +3,7 @@
 //! Stored bytes begin with `apiVersion`, `kind` and `metadata`, without `resourceVersion`, so that handing one out
 //! with its revision is a splice, not a decode.
 
+use api::resource::Resource;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -59,6 +60,48 @@ pub fn decode(stored: &Stored) -> Result<Value, ApiError> {
     let mut object: Value = serde_json::from_slice(&stored.value).map_err(|source| corrupt(&stored.key, source))?;
     set_revision(&mut object, stored.modified);
     Ok(object)
+}
+
+/// The object as the resource's version shows it, with its `resourceVersion`.
+pub fn decode_as(resource: &Resource, stored: &Stored) -> Result<Value, ApiError> {
+    let mut object = decode(stored)?;
+    show_as(resource, &mut object);
+    Ok(object)
+}
+
+/// Brings an object as it is stored into the form of the resource's version. Built-in kinds have one version.
+pub fn show_as(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = resource.custom {
+        custom.show(&resource.api_version(), object);
+    }
+}
+
+/// The stored object as JSON bytes, as the resource's version shows it, with its `resourceVersion`.
+pub fn bytes_as(resource: &Resource, stored: &Stored) -> Result<Bytes, ApiError> {
+    match resource.custom {
+        None => Ok(bytes_with_revision(stored)),
+        Some(_) => Ok(Bytes::from(decode_as(resource, stored)?.to_string())),
+    }
+}
+
+/// The bytes to store, see [`encode`]: of the version in which the kind's objects are stored.
+pub fn encode_as(resource: &Resource, object: &Value) -> Bytes {
+    match resource.custom {
+        None => encode(object),
+        Some(custom) => {
+            let mut object = object.clone();
+            object["apiVersion"] = json!(custom.storage_api_version());
+            encode(&object)
+        }
+    }
+}
+
+/// Whether the object is stored in the version in which the kind's objects are stored now.
+pub fn is_in_storage_version(resource: &Resource, stored: &Stored) -> bool {
+    resource.custom.is_none_or(|custom| {
+        let head = format!("{{\"apiVersion\":\"{}\",", custom.storage_api_version());
+        stored.value.starts_with(head.as_bytes())
+    })
 }
 
 pub(super) fn corrupt(key: &StoreKey, source: serde_json::Error) -> ApiError {

@@ -16,6 +16,12 @@ use super::{
     update::{check_uid, check_version, part, replace},
 };
 
+const CUSTOM_PATCH_TYPES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
 /// A change relative to the object as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Patch {
@@ -45,6 +51,12 @@ impl Engine {
         patch: Patch,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
+        if resource.custom.is_some() && matches!(patch, Patch::Strategic(_)) {
+            // Nobody says of a custom kind how its lists are merged.
+            return Err(ApiError::UnsupportedMediaType {
+                accepted: CUSTOM_PATCH_TYPES,
+            });
+        }
         let scaled = subresource == Some("scale");
         let part = if scaled {
             scale::known(resource)?;
@@ -55,7 +67,7 @@ impl Engine {
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 let wanted = if scaled {
-                    let mut wanted = scale::of(current);
+                    let mut wanted = scale::of(resource, current);
                     apply(resource, name, &patch, &mut wanted)?;
                     fixed(resource, current, &wanted)?;
                     scale::apply(resource, current, &wanted)?
@@ -66,7 +78,7 @@ impl Engine {
             })
             .await?;
         let object = outcome.into_object();
-        Ok(if scaled { scale::of(&object) } else { object })
+        Ok(if scaled { scale::of(resource, &object) } else { object })
     }
 }
 

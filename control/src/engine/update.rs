@@ -61,7 +61,7 @@ impl Engine {
                 replace(resource, Part::Main, current, scaled)
             })
             .await?;
-        Ok(scale::of(&outcome.into_object()))
+        Ok(scale::of(resource, &outcome.into_object()))
     }
 
     /// Assigns a pod to a node, unless it has one or is being deleted.
@@ -111,6 +111,7 @@ pub(super) fn part(resource: &Resource, subresource: Option<&str>) -> Result<Par
         None => Ok(Part::Main),
         Some("status") if resource.has_status() => Ok(Part::Status),
         Some("finalize") if is_namespace(resource) => Ok(Part::Finalize),
+        Some("approval") if strategy::is_certificate_request(resource) => Ok(Part::Approval),
         Some(_) => Err(ApiError::NoSuchPath),
     }
 }

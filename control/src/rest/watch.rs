@@ -56,6 +56,7 @@ pub(super) async fn start(
         None => LIFETIME_MIN.mul_f64(1.0 + rand::rng().random::<f64>()),
     };
     let filter = Filter {
+        resource,
         name: path.name.clone(),
         labels,
         fields,
@@ -109,6 +110,7 @@ pub(super) async fn start(
         next_bookmark: Instant::now() + BOOKMARK_INTERVAL,
         deadline: Instant::now() + lifetime,
         shutdown: context.rest.inner.shutdown.clone(),
+        retired: engine.registry().end_of(resource),
         ended: false,
     };
     Ok(event_stream(stream::unfold(watch, |mut watch| async move {
@@ -165,6 +167,7 @@ impl Request {
 }
 
 struct Filter {
+    resource: &'static Resource,
     /// Empty: all names.
     name: String,
     labels: LabelSelector,
@@ -180,7 +183,7 @@ impl Filter {
         if !self.name.is_empty() && self.name != stored.key.name {
             return Ok(false);
         }
-        Ok(self.is_open() || selects(&object::decode(stored)?, &self.labels, &self.fields))
+        Ok(self.is_open() || selects(&object::decode_as(self.resource, stored)?, &self.labels, &self.fields))
     }
 }
 
@@ -200,6 +203,8 @@ struct Watch {
     next_bookmark: Instant,
     deadline: Instant,
     shutdown: CancellationToken,
+    /// The kind is no longer served, or its schema changed: the client starts again from what there is.
+    retired: CancellationToken,
     ended: bool,
 }
 
@@ -249,6 +254,7 @@ impl Watch {
                 }
                 Err(WatchEnd::Storage(error)) => return Err(ApiError::Read(error.into())),
             },
+            () = self.retired.cancelled() => self.ended = true,
             () = tokio::time::sleep_until(wake.into()) => self.time_passed(),
         }
         Ok(())
@@ -318,21 +324,22 @@ impl Encoder {
     /// The object of a change, as it is or, if it went, as it was, with the change's revision.
     fn change(&self, change: &Change) -> Result<Bytes, ApiError> {
         let bytes = object::rendered(change);
-        if self.form == Form::Object {
+        if self.form == Form::Object && self.resource.custom.is_none() {
             return Ok(bytes.clone());
         }
-        let value = serde_json::from_slice(bytes).map_err(|source| ApiError::Corrupt {
+        let mut value = serde_json::from_slice(bytes).map_err(|source| ApiError::Corrupt {
             key: change.key.to_string(),
             source,
         })?;
+        object::show_as(self.resource, &mut value);
         Ok(self.transformed(value))
     }
 
     fn version(&self, stored: &Stored) -> Result<Bytes, ApiError> {
         if self.form == Form::Object {
-            return Ok(object::bytes_with_revision(stored));
+            return object::bytes_as(self.resource, stored);
         }
-        Ok(self.transformed(object::decode(stored)?))
+        Ok(self.transformed(object::decode_as(self.resource, stored)?))
     }
 
     fn transformed(&self, object: Value) -> Bytes {
