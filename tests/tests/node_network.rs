@@ -1,6 +1,7 @@
 //! The node's links, routes and pod namespaces in the real kernel, without control plane and eBPF.
 //!
 //! Each test works in network namespaces of its own and removes them.
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 
 #![allow(missing_docs, reason = "a test program")]
 
