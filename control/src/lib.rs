@@ -7,6 +7,7 @@ mod admission;
 pub mod auth;
 pub mod config;
 pub mod driver;
+mod durable;
 pub mod engine;
 pub mod pki;
 mod rest;

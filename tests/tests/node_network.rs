@@ -2,7 +2,6 @@
 //!
 //! Each test works in network namespaces of its own and removes them.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
-
 #![allow(missing_docs, reason = "a test program")]
 
 use std::{
