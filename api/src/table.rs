@@ -4,18 +4,23 @@
 //! Source: `pkg/printers/internalversion` of Kubernetes, by its output; `meta.k8s.io/v1` Table.
 
 mod age;
+mod autoscaling;
+mod batch;
+mod classes;
 mod cluster;
 mod column;
 mod network;
 mod pods;
+mod quotas;
 mod storage;
+mod volumes;
 mod workloads;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::column::{Column, NAME, Printer, column};
-use crate::resource::Resource;
+use crate::{conversion, resource::Resource};
 
 /// What a row carries of its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +42,14 @@ pub fn render(resource: &Resource, items: &[Value], now: Timestamp) -> Value {
 /// As [`render`], with the choice of what rows carry.
 #[must_use]
 pub fn render_including(resource: &Resource, items: &[Value], now: Timestamp, include: IncludeObject) -> Value {
-    let printer = printer(resource);
+    // Every version shows the columns of the stored form.
+    let printer = printer(resource.stored());
     let rows: Vec<Value> = items
         .iter()
         .map(|item| {
-            let mut row = json!({ "cells": (printer.cells)(item, now) });
-            if let Some(condition) = (printer.condition)(item) {
+            let stored = conversion::stored_form(resource, item);
+            let mut row = json!({ "cells": (printer.cells)(&stored, now) });
+            if let Some(condition) = (printer.condition)(&stored) {
                 row["conditions"] = json!([condition]);
             }
             if let Some(object) = included(item, include) {
@@ -63,18 +70,34 @@ pub fn render_including(resource: &Resource, items: &[Value], now: Timestamp, in
 
 fn printer(resource: &Resource) -> &'static Printer {
     match (resource.group, resource.kind) {
+        ("", "ComponentStatus") => &cluster::COMPONENT_STATUS,
         ("", "ConfigMap") => &storage::CONFIG_MAP,
+        ("", "Endpoints") => &network::ENDPOINTS,
         ("", "Event") => &cluster::EVENT,
         ("", "Namespace") => &cluster::NAMESPACE,
         ("", "Node") => &cluster::NODE,
+        ("", "PersistentVolume") => &volumes::VOLUME,
+        ("", "PersistentVolumeClaim") => &volumes::CLAIM,
         ("", "Pod") => &pods::POD,
+        ("", "PodTemplate") => &workloads::POD_TEMPLATE,
+        ("", "ReplicationController") => &workloads::REPLICATION_CONTROLLER,
+        ("", "ResourceQuota") => &quotas::QUOTA,
         ("", "Secret") => &storage::SECRET,
         ("", "Service") => &network::SERVICE,
         ("", "ServiceAccount") => &storage::SERVICE_ACCOUNT,
+        ("apps", "ControllerRevision") => &workloads::CONTROLLER_REVISION,
+        ("apps", "DaemonSet") => &workloads::DAEMON_SET,
         ("apps", "Deployment") => &workloads::DEPLOYMENT,
         ("apps", "ReplicaSet") => &workloads::REPLICA_SET,
+        ("apps", "StatefulSet") => &workloads::STATEFUL_SET,
+        ("autoscaling", "HorizontalPodAutoscaler") => &autoscaling::AUTOSCALER,
+        ("batch", "CronJob") => &batch::CRON_JOB,
+        ("batch", "Job") => &batch::JOB,
         ("coordination.k8s.io", "Lease") => &cluster::LEASE,
         ("discovery.k8s.io", "EndpointSlice") => &network::ENDPOINT_SLICE,
+        ("node.k8s.io", "RuntimeClass") => &classes::RUNTIME_CLASS,
+        ("policy", "PodDisruptionBudget") => &workloads::DISRUPTION_BUDGET,
+        ("scheduling.k8s.io", "PriorityClass") => &classes::PRIORITY_CLASS,
         _ => &ANY,
     }
 }

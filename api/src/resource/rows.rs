@@ -4,12 +4,29 @@ use super::{Resource, Subresource};
 use crate::object::Scope;
 
 mod apps;
+mod autoscaling;
+mod batch;
 mod coordination;
 mod core;
 mod discovery;
+mod events;
+mod node;
+mod policy;
+mod scheduling;
 
 /// The rows of every group, the core group first, then by name.
-pub(super) const GROUPS: &[&[Resource]] = &[core::ROWS, apps::ROWS, coordination::ROWS, discovery::ROWS];
+pub(super) const GROUPS: &[&[Resource]] = &[
+    core::ROWS,
+    apps::ROWS,
+    autoscaling::ROWS,
+    batch::ROWS,
+    coordination::ROWS,
+    discovery::ROWS,
+    events::ROWS,
+    node::ROWS,
+    policy::ROWS,
+    scheduling::ROWS,
+];
 
 const ALL_VERBS: &[&str] = &[
     "create",
@@ -23,6 +40,10 @@ const ALL_VERBS: &[&str] = &[
 ];
 /// Namespaces go one by one, each through its own life cycle.
 const NO_COLLECTION_DELETE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+/// What is only sent, and never kept.
+const CREATE: &[&str] = &["create"];
+/// What the server tells of itself.
+const READ: &[&str] = &["get", "list"];
 const READ_WRITE: &[&str] = &["get", "patch", "update"];
 
 /// The `status` path of a kind.
@@ -66,4 +87,5 @@ const ROW: Resource = Resource {
     definition: "",
     selectable_fields: &[],
     counts_generation: false,
+    stored_as: None,
 };
