@@ -5,13 +5,18 @@
 //! Source: the API reference; `pkg/apis/*/v1/defaults.go` of Kubernetes, by behaviour.
 
 mod admissionregistration;
+mod autoscaling;
+mod batch;
 mod devices;
 mod extensions;
 mod fields;
 mod flowcontrol;
+mod limits;
 mod networking;
 mod pod;
 mod storage;
+mod volumes;
+mod workloads;
 
 use serde_json::{Map, Value, json};
 
@@ -26,45 +31,59 @@ pub fn apply(resource: &Resource, object: &mut Value) {
     }
     let Some(object) = object.as_object_mut() else { return };
     match (resource.group, resource.kind) {
+        ("", "Endpoints") => endpoints(object),
+        ("", "LimitRange") => limits::range(object),
+        ("", "Node") => node(object),
+        ("", "PersistentVolume") => volumes::volume(object),
+        ("", "PersistentVolumeClaim") => volumes::claim(object),
         ("", "Pod") => {
             if let Some(spec) = child(object, "spec") {
                 pod::spec(spec);
                 pod::only_in_pods(spec);
             }
         }
+        ("", "PodTemplate") => workloads::pod_template(object),
+        ("", "ReplicationController") => workloads::replication_controller(object),
+        ("", "Secret") => set_default(object, "type", "Opaque"),
         ("", "Service") => {
             if let Some(spec) = child(object, "spec") {
                 service(spec);
+                load_balancer(object);
             }
         }
-        ("", "Secret") => set_default(object, "type", "Opaque"),
-        ("", "Node") => node(object),
         ("admissionregistration.k8s.io", kind) => admissionregistration::apply(kind, object),
         ("apiextensions.k8s.io" | "apiregistration.k8s.io", kind) => extensions::apply(kind, object),
-        ("apps", "Deployment") => {
-            if let Some(spec) = child(object, "spec") {
-                deployment(spec);
-            }
-        }
-        ("apps", "ReplicaSet") => {
-            if let Some(spec) = child(object, "spec") {
-                set_default(spec, "replicas", 1);
-                pod_template(spec);
-            }
-        }
-        ("discovery.k8s.io", "EndpointSlice") => {
-            for port in items(object, "ports") {
-                if !port.contains_key("name") {
-                    port.insert("name".to_owned(), json!(""));
-                }
-                set_default(port, "protocol", "TCP");
-            }
-        }
+        ("apps", "DaemonSet") => workloads::daemon_set(object),
+        ("apps", "Deployment") => workloads::deployment(object),
+        ("apps", "ReplicaSet") => workloads::replica_set(object),
+        ("apps", "StatefulSet") => workloads::stateful_set(object),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler(object),
+        ("batch", "CronJob") => batch::cron_job(object),
+        ("batch", "Job") => batch::job(object),
+        ("discovery.k8s.io", "EndpointSlice") => endpoint_slice(object),
         ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::apply(kind, object),
         ("networking.k8s.io", kind) => networking::apply(kind, object),
         ("resource.k8s.io", kind) => devices::apply(kind, object),
+        ("scheduling.k8s.io", "PriorityClass") => set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
         ("storage.k8s.io", kind) => storage::apply(kind, object),
         _ => {}
+    }
+}
+
+fn endpoints(object: &mut Map<String, Value>) {
+    for subset in items(object, "subsets") {
+        for port in items(subset, "ports") {
+            set_default(port, "protocol", "TCP");
+        }
+    }
+}
+
+fn endpoint_slice(object: &mut Map<String, Value>) {
+    for port in items(object, "ports") {
+        if !port.contains_key("name") {
+            port.insert("name".to_owned(), json!(""));
+        }
+        set_default(port, "protocol", "TCP");
     }
 }
 
@@ -107,27 +126,16 @@ fn service(spec: &mut Map<String, Value>) {
     }
 }
 
-fn deployment(spec: &mut Map<String, Value>) {
-    set_default(spec, "replicas", 1);
-    set_default(spec, "revisionHistoryLimit", 10);
-    set_default(spec, "progressDeadlineSeconds", 600);
-    set_default(spec, "strategy", json!({}));
-    if let Some(strategy) = child(spec, "strategy") {
-        set_default(strategy, "type", "RollingUpdate");
-        if strategy["type"] == "RollingUpdate" {
-            set_default(strategy, "rollingUpdate", json!({}));
-            if let Some(rolling) = child(strategy, "rollingUpdate") {
-                set_default(rolling, "maxUnavailable", "25%");
-                set_default(rolling, "maxSurge", "25%");
-            }
+/// An address of a load balancer is reached as it is, unless its controller says otherwise.
+fn load_balancer(object: &mut Map<String, Value>) {
+    let is_balanced = object["spec"]["type"] == "LoadBalancer";
+    let Some(status) = child(object, "status").and_then(|status| child(status, "loadBalancer")) else {
+        return;
+    };
+    for ingress in items(status, "ingress") {
+        if is_balanced && ingress.contains_key("ip") {
+            set_default(ingress, "ipMode", "VIP");
         }
-    }
-    pod_template(spec);
-}
-
-fn pod_template(owner: &mut Map<String, Value>) {
-    if let Some(spec) = child(owner, "template").and_then(|template| child(template, "spec")) {
-        pod::spec(spec);
     }
 }
 

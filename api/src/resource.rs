@@ -44,8 +44,19 @@ pub struct Resource {
     pub selectable_fields: &'static [&'static str],
     /// Whether `metadata.generation` counts the changes of what the user asks for.
     pub counts_generation: bool,
+    /// In which other row's form objects are kept, where one collection is served in several forms.
+    pub stored_as: Option<Stored>,
     /// For a kind that a CustomResourceDefinition adds: what takes the place of knowing the kind.
     pub custom: Option<&'static Custom>,
+}
+
+/// The row whose form is the stored one; its plural name is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Version within the group.
+    pub version: &'static str,
 }
 
 /// A path below an object, for example `status`.
@@ -75,10 +86,21 @@ impl Resource {
     /// Where the store keeps the kind: `pods`, or `apps/deployments`. No version: all versions share one collection.
     #[must_use]
     pub fn collection(&self) -> String {
-        if self.group.is_empty() {
+        let group = self.stored_as.map_or(self.group, |stored| stored.group);
+        if group.is_empty() {
             self.plural.to_owned()
         } else {
-            format!("{}/{}", self.group, self.plural)
+            format!("{group}/{}", self.plural)
+        }
+    }
+
+    /// The row in whose form objects are kept: this one, unless it says otherwise.
+    #[must_use]
+    pub fn stored(&self) -> &Resource {
+        match self.stored_as {
+            None => self,
+            Some(stored) => by_path(stored.group, stored.version, self.plural)
+                .expect("a test holds every row's stored form to be a row"),
         }
     }
 
@@ -160,13 +182,13 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static Resource
     by_kind(group, version, kind)
 }
 
-/// The row of a collection name, the inverse of [`Resource::collection`]; the preferred version where there are more.
+/// The row of a collection name, the inverse of [`Resource::collection`]; the stored form where there are more.
 #[must_use]
 pub fn by_collection(collection: &str) -> Option<&'static Resource> {
     let (group, plural) = collection.rsplit_once('/').unwrap_or(("", collection));
     resources()
         .iter()
-        .find(|row| row.plural == plural && row.group == group)
+        .find(|row| row.plural == plural && row.group == group && row.stored_as.is_none())
 }
 
 /// Group and version of every row, each once, in the order of the table.

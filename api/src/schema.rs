@@ -60,7 +60,8 @@ pub fn check_types_of(definition: &str, object: &Value) -> Result<(), TypeError>
 }
 
 /// Brings an object into the form that is stored: removes fields that the kind does not have, nulls, empty optional
-/// strings and zeros that mean "absent"; writes quantities canonically. Changes nothing when applied again.
+/// strings, lists and maps, and zeros that mean "absent"; writes quantities canonically. Changes nothing when applied
+/// again.
 pub fn prune(resource: &Resource, object: &mut Value) {
     if let Some(custom) = resource.custom {
         custom.prune(object);

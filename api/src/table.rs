@@ -4,14 +4,19 @@
 //! Source: `pkg/printers/internalversion` of Kubernetes, by its output; `meta.k8s.io/v1` Table.
 
 mod age;
+mod autoscaling;
+mod batch;
+mod classes;
 mod cluster;
 mod column;
 mod csi;
 mod ingress;
 mod network;
 mod pods;
+mod quotas;
 mod registration;
 mod storage;
+mod volumes;
 mod workloads;
 
 use std::iter;
@@ -21,7 +26,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::age::since;
 use self::column::{Column, NAME, Printer, column};
-use crate::{custom::Custom, resource::Resource};
+use crate::{conversion, custom::Custom, resource::Resource};
 
 /// What a row carries of its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +50,8 @@ pub fn render(resource: &Resource, items: &[Value], now: Timestamp) -> Value {
 pub fn render_including(resource: &Resource, items: &[Value], now: Timestamp, include: IncludeObject) -> Value {
     let (columns, cells, condition) = match resource.custom {
         None => {
-            let printer = printer(resource);
+            // Every version shows the columns of the stored form.
+            let printer = printer(resource.stored());
             let columns: Vec<Value> = printer.columns.iter().map(Column::definition).collect();
             (columns, Cells::BuiltIn(printer), printer.condition)
         }
@@ -61,8 +67,9 @@ pub fn render_including(resource: &Resource, items: &[Value], now: Timestamp, in
     let rows: Vec<Value> = items
         .iter()
         .map(|item| {
-            let mut row = json!({ "cells": cells.of(item, now) });
-            if let Some(condition) = condition(item) {
+            let stored = conversion::stored_form(resource, item);
+            let mut row = json!({ "cells": cells.of(&stored, now) });
+            if let Some(condition) = condition(&stored) {
                 row["conditions"] = json!([condition]);
             }
             if let Some(object) = included(item, include) {
@@ -99,11 +106,18 @@ impl Cells {
 
 fn printer(resource: &Resource) -> &'static Printer {
     match (resource.group, resource.kind) {
+        ("", "ComponentStatus") => &cluster::COMPONENT_STATUS,
         ("", "ConfigMap") => &storage::CONFIG_MAP,
+        ("", "Endpoints") => &network::ENDPOINTS,
         ("", "Event") => &cluster::EVENT,
         ("", "Namespace") => &cluster::NAMESPACE,
         ("", "Node") => &cluster::NODE,
+        ("", "PersistentVolume") => &volumes::VOLUME,
+        ("", "PersistentVolumeClaim") => &volumes::CLAIM,
         ("", "Pod") => &pods::POD,
+        ("", "PodTemplate") => &workloads::POD_TEMPLATE,
+        ("", "ReplicationController") => &workloads::REPLICATION_CONTROLLER,
+        ("", "ResourceQuota") => &quotas::QUOTA,
         ("", "Secret") => &storage::SECRET,
         ("", "Service") => &network::SERVICE,
         ("", "ServiceAccount") => &storage::SERVICE_ACCOUNT,
@@ -114,8 +128,14 @@ fn printer(resource: &Resource) -> &'static Printer {
         }
         ("admissionregistration.k8s.io", _) => &registration::WEBHOOKS,
         ("apiregistration.k8s.io", "APIService") => &registration::API_SERVICE,
+        ("apps", "ControllerRevision") => &workloads::CONTROLLER_REVISION,
+        ("apps", "DaemonSet") => &workloads::DAEMON_SET,
         ("apps", "Deployment") => &workloads::DEPLOYMENT,
         ("apps", "ReplicaSet") => &workloads::REPLICA_SET,
+        ("apps", "StatefulSet") => &workloads::STATEFUL_SET,
+        ("autoscaling", "HorizontalPodAutoscaler") => &autoscaling::AUTOSCALER,
+        ("batch", "CronJob") => &batch::CRON_JOB,
+        ("batch", "Job") => &batch::JOB,
         ("certificates.k8s.io", "CertificateSigningRequest") => &registration::CERTIFICATE_REQUEST,
         ("coordination.k8s.io", "Lease") => &cluster::LEASE,
         ("discovery.k8s.io", "EndpointSlice") => &network::ENDPOINT_SLICE,
@@ -126,9 +146,12 @@ fn printer(resource: &Resource) -> &'static Printer {
         ("networking.k8s.io", "IngressClass") => &ingress::INGRESS_CLASS,
         ("networking.k8s.io", "NetworkPolicy") => &ingress::NETWORK_POLICY,
         ("networking.k8s.io", "ServiceCIDR") => &ingress::SERVICE_CIDR,
+        ("node.k8s.io", "RuntimeClass") => &classes::RUNTIME_CLASS,
+        ("policy", "PodDisruptionBudget") => &workloads::DISRUPTION_BUDGET,
         ("resource.k8s.io", "DeviceClass" | "ResourceClaimTemplate") => &registration::NAMED,
         ("resource.k8s.io", "ResourceClaim") => &registration::RESOURCE_CLAIM,
         ("resource.k8s.io", "ResourceSlice") => &registration::RESOURCE_SLICE,
+        ("scheduling.k8s.io", "PriorityClass") => &classes::PRIORITY_CLASS,
         ("storage.k8s.io", "CSIDriver") => &csi::CSI_DRIVER,
         ("storage.k8s.io", "CSINode") => &csi::CSI_NODE,
         ("storage.k8s.io", "CSIStorageCapacity") => &csi::CSI_STORAGE_CAPACITY,

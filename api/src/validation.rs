@@ -5,10 +5,15 @@
 //! Source: `pkg/apis/*/validation` of Kubernetes, by behaviour; the API reference.
 
 mod admission;
+mod amount;
 mod at;
+mod autoscaling;
+mod batch;
 mod certificates;
 mod checks;
+mod classes;
 mod cluster;
+mod cron;
 mod csi;
 mod definition;
 mod devices;
@@ -19,15 +24,21 @@ pub mod names;
 mod network;
 mod networking;
 mod pod;
+mod quantities;
 mod selectors;
 mod service;
 mod storage;
+mod volumes;
 mod workloads;
 
 use serde_json::Value;
 
 use self::at::At;
-pub use self::error::{ErrorKind, FieldError};
+pub use self::{
+    batch::JOB_LABELS,
+    classes::SYSTEM_PRIORITY_CLASSES,
+    error::{ErrorKind, FieldError},
+};
 use crate::resource::Resource;
 
 /// Everything that forbids creating the object, in the order of the fields. Call after defaulting.
@@ -42,21 +53,37 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     }
     match (resource.group, resource.kind) {
         ("", "ConfigMap") => storage::config_map(&root, &mut errors),
+        ("", "Endpoints") => network::endpoints(&root, &mut errors),
         ("", "Event") => cluster::event(&root, &mut errors),
+        ("", "LimitRange") => quantities::limit_range(&root, &mut errors),
         ("", "Node") => cluster::node(&root, &mut errors),
+        ("", "PersistentVolume") => volumes::volume(&root, &mut errors),
+        ("", "PersistentVolumeClaim") => volumes::claim(&root, &mut errors),
         ("", "Pod") => pod::create(&root, &mut errors),
+        ("", "PodTemplate") => pod::in_workload(&root.field("template"), &mut errors),
+        ("", "ReplicationController") => workloads::replication_controller(&root, &mut errors),
+        ("", "ResourceQuota") => quantities::quota(&root, &mut errors),
         ("", "Secret") => storage::secret(&root, &mut errors),
         ("", "Service") => service::create(&root, &mut errors),
         ("admissionregistration.k8s.io" | "apiregistration.k8s.io", kind) => admission::check(kind, &root, &mut errors),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::create(&root, &mut errors),
+        ("apps", "ControllerRevision") => workloads::controller_revision(&root, &mut errors),
+        ("apps", "DaemonSet") => workloads::daemon_set(&root, &mut errors),
         ("apps", "Deployment") => workloads::deployment(&root, &mut errors),
         ("apps", "ReplicaSet") => workloads::replica_set(&root, &mut errors),
+        ("apps", "StatefulSet") => workloads::stateful_set(&root, &mut errors),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler(&root, &mut errors),
+        ("batch", "CronJob") => batch::cron_job(&root, &mut errors),
+        ("batch", "Job") => batch::job(&root, &mut errors),
         ("certificates.k8s.io", _) => certificates::create(&root, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(&root, &mut errors),
         ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::check(kind, &root, &mut errors),
         ("networking.k8s.io", kind) => networking::create(kind, &root, &mut errors),
+        ("node.k8s.io", "RuntimeClass") => classes::runtime_class(&root, &mut errors),
+        ("policy", "PodDisruptionBudget") => workloads::disruption_budget(&root, &mut errors),
         ("resource.k8s.io", kind) => devices::create(kind, &root, &mut errors),
+        ("scheduling.k8s.io", "PriorityClass") => classes::priority_class(&root, &mut errors),
         ("storage.k8s.io", kind) => csi::create(kind, &root, &mut errors),
         _ => {}
     }
@@ -78,7 +105,17 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             storage::config_map(&root, &mut errors);
             storage::immutable(&root, &before, &["data", "binaryData"], &mut errors);
         }
+        ("", "Endpoints") => network::endpoints(&root, &mut errors),
+        ("", "LimitRange") => quantities::limit_range(&root, &mut errors),
         ("", "Node") => cluster::node_update(&root, &before, &mut errors),
+        ("", "PersistentVolume") => volumes::volume_update(&root, &before, &mut errors),
+        ("", "PersistentVolumeClaim") => volumes::claim_update(&root, &before, &mut errors),
+        ("", "PodTemplate") => pod::in_workload(&root.field("template"), &mut errors),
+        ("", "ReplicationController") => {
+            workloads::replication_controller(&root, &mut errors);
+            workloads::replica_counts(&root, &before, &mut errors);
+        }
+        ("", "ResourceQuota") => quantities::quota_update(&root, &before, &mut errors),
         ("", "Pod") => pod::update(&root, &before, &mut errors),
         ("", "Secret") => {
             storage::secret(&root, &mut errors);
@@ -88,14 +125,29 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("", "Service") => service::update(&root, &before, &mut errors),
         ("admissionregistration.k8s.io" | "apiregistration.k8s.io", kind) => admission::check(kind, &root, &mut errors),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::update(&root, &before, &mut errors),
+        ("apps", "ControllerRevision") => workloads::controller_revision_update(&root, &before, &mut errors),
+        ("apps", "DaemonSet") => {
+            workloads::daemon_set(&root, &mut errors);
+            same_selector(&root, &before, &mut errors);
+            workloads::replica_counts(&root, &before, &mut errors);
+        }
         ("apps", "Deployment") => {
             workloads::deployment(&root, &mut errors);
             same_selector(&root, &before, &mut errors);
+            workloads::replica_counts(&root, &before, &mut errors);
         }
         ("apps", "ReplicaSet") => {
             workloads::replica_set(&root, &mut errors);
             same_selector(&root, &before, &mut errors);
+            workloads::replica_counts(&root, &before, &mut errors);
         }
+        ("apps", "StatefulSet") => {
+            workloads::stateful_set_update(&root, &before, &mut errors);
+            workloads::replica_counts(&root, &before, &mut errors);
+        }
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler_update(&root, &mut errors),
+        ("batch", "CronJob") => batch::cron_job_update(&root, &mut errors),
+        ("batch", "Job") => batch::job_update(&root, &before, &mut errors),
         ("certificates.k8s.io", _) => certificates::update(&root, &before, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => {
@@ -104,7 +156,10 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         }
         ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::check(kind, &root, &mut errors),
         ("networking.k8s.io", kind) => networking::update(kind, &root, &before, &mut errors),
+        ("node.k8s.io", "RuntimeClass") => classes::runtime_class_update(&root, &before, &mut errors),
+        ("policy", "PodDisruptionBudget") => workloads::disruption_budget(&root, &mut errors),
         ("resource.k8s.io", kind) => devices::update(kind, &root, &before, &mut errors),
+        ("scheduling.k8s.io", "PriorityClass") => classes::priority_class_update(&root, &before, &mut errors),
         ("storage.k8s.io", kind) => csi::update(kind, &root, &before, &mut errors),
         _ => {}
     }

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod config;
 mod definitions;
 pub mod driver;
+mod durable;
 pub mod engine;
 pub mod kinds;
 pub mod pki;

@@ -31,7 +31,7 @@ use crate::{
     engine::{Engine, EngineConfig},
     pki::{self, Authority, ServingCertificate},
     rest::Rest,
-    store::{OpenError, ReadError, Store, StoreConfig},
+    store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
 };
 
@@ -126,7 +126,15 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         .map_or(config.listen.port(), |address| address.port());
     let authority = Authority::open(&path.join("pki")).map_err(ServerError::Authority)?;
     let acceptor = acceptor(&config, &authority)?;
-    let store = Store::open(StoreConfig::new(path.join("store.redb"))).map_err(ServerError::Store)?;
+    let store = Store::open(StoreConfig {
+        seal: Some(SealConfig {
+            key_file: path.join("pki").join("store-keys.json"),
+            collections: config.encrypted.clone(),
+            key_age_max: config.encryption_key_age,
+        }),
+        ..StoreConfig::new(path.join("store.redb"))
+    })
+    .map_err(ServerError::Store)?;
     let result = serve(&config, listener, port, acceptor, authority, store.clone(), shutdown).await;
     store.close().await;
     result

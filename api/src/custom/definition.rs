@@ -135,6 +135,7 @@ fn row(definition: &Value, version: &Value) -> Resource {
         definition,
         selectable_fields: selectable(version),
         counts_generation: true,
+        stored_as: None,
         custom: Some(custom),
     }
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{child, items, set_default, set_default_number, text};
+use super::{
+    fields::{child, items, set_default, set_default_number, text},
+    volumes,
+};
 
 const CONTAINER_LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
@@ -17,10 +20,9 @@ pub(super) fn spec(spec: &mut Map<String, Value>) {
     set_default(spec, "schedulerName", "default-scheduler");
     set_default(spec, "securityContext", json!({}));
     service_account(spec);
-    let host_network = spec.get("hostNetwork") == Some(&json!(true));
     for list in CONTAINER_LISTS {
         for entry in items(spec, list) {
-            container(entry, host_network);
+            container(entry);
         }
     }
     for entry in items(spec, "volumes") {
@@ -31,8 +33,12 @@ pub(super) fn spec(spec: &mut Map<String, Value>) {
 /// What pods get beyond the defaults of templates.
 pub(super) fn only_in_pods(spec: &mut Map<String, Value>) {
     set_default(spec, "enableServiceLinks", true);
+    let host_network = spec.get("hostNetwork") == Some(&json!(true));
     for list in ["initContainers", "containers"] {
         for entry in items(spec, list) {
+            if host_network {
+                ports_of_the_host(entry);
+            }
             if let Some(resources) = child(entry, "resources") {
                 requests_from_limits(resources);
             }
@@ -73,7 +79,16 @@ fn requests_from_limits(resources: &mut Map<String, Value>) {
     }
 }
 
-fn container(container: &mut Map<String, Value>, host_network: bool) {
+/// In the network of the host, a container's port is the host's.
+fn ports_of_the_host(container: &mut Map<String, Value>) {
+    for port in items(container, "ports") {
+        if let Some(number) = port.get("containerPort").and_then(Value::as_i64) {
+            set_default_number(port, "hostPort", number);
+        }
+    }
+}
+
+fn container(container: &mut Map<String, Value>) {
     let policy = pull_policy(text(container, "image"));
     set_default(container, "imagePullPolicy", policy);
     set_default(container, "terminationMessagePath", "/dev/termination-log");
@@ -81,9 +96,6 @@ fn container(container: &mut Map<String, Value>, host_network: bool) {
     set_default(container, "resources", json!({}));
     for port in items(container, "ports") {
         set_default(port, "protocol", "TCP");
-        if host_network && let Some(number) = port.get("containerPort").and_then(Value::as_i64) {
-            set_default_number(port, "hostPort", number);
-        }
     }
     for variable in items(container, "env") {
         if let Some(source) = child(variable, "valueFrom") {
@@ -159,11 +171,7 @@ fn volume(volume: &mut Map<String, Value>) {
             set_default(source, "defaultMode", FILE_MODE);
         }
     }
-    if let Some(path) = child(volume, "hostPath")
-        && !path.contains_key("type")
-    {
-        path.insert("type".to_owned(), json!(""));
-    }
+    volumes::sources(volume);
     if let Some(downward) = child(volume, "downwardAPI") {
         downward_items(downward);
     }
@@ -185,7 +193,7 @@ fn volume(volume: &mut Map<String, Value>) {
         .and_then(|ephemeral| child(ephemeral, "volumeClaimTemplate"))
         .and_then(|template| child(template, "spec"))
     {
-        set_default(claim, "volumeMode", "Filesystem");
+        volumes::claim_spec(claim);
     }
 }
 

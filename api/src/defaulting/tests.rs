@@ -6,7 +6,8 @@ use super::apply;
 use crate::resource::by_path;
 
 fn defaulted(group: &str, plural: &str, object: Value) -> Value {
-    let resource = by_path(group, "v1", plural).unwrap();
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    let resource = by_path(group, version, plural).unwrap();
     let mut once = object;
     apply(resource, &mut once);
     let mut twice = once.clone();
@@ -126,8 +127,12 @@ fn ports_probes_and_references_are_completed() {
     assert_eq!(filled["lifecycle"]["preStop"]["httpGet"]["scheme"], "HTTP");
     assert_eq!(filled["env"][0]["valueFrom"]["fieldRef"]["apiVersion"], "v1");
     assert_eq!(filled["env"][1]["valueFrom"]["resourceFieldRef"]["divisor"], "0");
-    let on_host = pod(json!({ "hostNetwork": true, "containers": [{ "ports": [{ "containerPort": 80 }] }] }));
-    assert_eq!(on_host["containers"][0]["ports"][0]["hostPort"], 80);
+    let on_host = json!({ "hostNetwork": true, "containers": [{ "ports": [{ "containerPort": 80 }] }] });
+    assert_eq!(pod(on_host.clone())["containers"][0]["ports"][0]["hostPort"], 80);
+    let template = json!({ "template": { "spec": on_host } });
+    let in_template = defaulted("apps", "replicasets", json!({ "spec": template }));
+    let port = &in_template["spec"]["template"]["spec"]["containers"][0]["ports"][0];
+    assert_eq!(port.get("hostPort"), None, "only pods get it");
 }
 
 #[test]
@@ -220,6 +225,188 @@ fn workloads_get_replicas_strategy_and_limits() {
 }
 
 #[test]
+fn daemon_sets_and_stateful_sets_get_strategies_and_claims() {
+    let daemons = defaulted("apps", "daemonsets", json!({ "spec": {} }));
+    assert_eq!(
+        daemons["spec"],
+        json!({
+            "revisionHistoryLimit": 10,
+            "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 1, "maxSurge": 0 } },
+        })
+    );
+    let on_delete = json!({ "spec": { "updateStrategy": { "type": "OnDelete" } } });
+    assert_eq!(
+        defaulted("apps", "daemonsets", on_delete.clone())["spec"]["updateStrategy"],
+        on_delete["spec"]["updateStrategy"]
+    );
+    let claim = json!({ "metadata": { "name": "data" }, "spec": { "storageClassName": "" } });
+    let stateful = defaulted(
+        "apps",
+        "statefulsets",
+        json!({ "spec": { "volumeClaimTemplates": [claim] } }),
+    );
+    assert_eq!(
+        stateful["spec"],
+        json!({
+            "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain", "whenScaled": "Retain" },
+            "podManagementPolicy": "OrderedReady",
+            "replicas": 1,
+            "revisionHistoryLimit": 10,
+            "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": 0, "maxUnavailable": 1 } },
+            "volumeClaimTemplates": [{
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": { "name": "data" },
+                "spec": { "storageClassName": "", "volumeMode": "Filesystem" },
+                "status": { "phase": "Pending" },
+            }],
+        })
+    );
+    assert_eq!(
+        defaulted("apps", "statefulsets", on_delete)["spec"]["updateStrategy"],
+        json!({ "type": "OnDelete" })
+    );
+}
+
+#[test]
+fn controllers_and_jobs_take_labels_from_their_template() {
+    let template = json!({ "metadata": { "labels": { "a": "b" } } });
+    let bare = json!({ "metadata": { "name": "x" }, "spec": { "template": template } });
+    let controller = defaulted("", "replicationcontrollers", bare.clone());
+    assert_eq!(controller["metadata"]["labels"], json!({ "a": "b" }));
+    assert_eq!(controller["spec"]["selector"], json!({ "a": "b" }));
+    assert_eq!(controller["spec"]["replicas"], 1);
+    assert_eq!(
+        defaulted("batch", "jobs", bare)["metadata"]["labels"],
+        json!({ "a": "b" })
+    );
+    let given = json!({
+        "metadata": { "name": "x", "labels": { "own": "1" } },
+        "spec": { "selector": { "s": "1" }, "template": template },
+    });
+    let controller = defaulted("", "replicationcontrollers", given);
+    assert_eq!(controller["metadata"]["labels"], json!({ "own": "1" }));
+    assert_eq!(controller["spec"]["selector"], json!({ "s": "1" }));
+}
+
+#[test]
+fn jobs_get_counts_limits_and_policies() {
+    let rows = [
+        (json!({}), "completions", json!(1)),
+        (json!({}), "parallelism", json!(1)),
+        (json!({ "parallelism": 3 }), "completions", Value::Null),
+        (json!({ "completions": 3 }), "parallelism", json!(1)),
+        (json!({}), "backoffLimit", json!(6)),
+        (json!({ "backoffLimitPerIndex": 1 }), "backoffLimit", json!(i32::MAX)),
+        (json!({}), "completionMode", json!("NonIndexed")),
+        (json!({}), "suspend", json!(false)),
+        (json!({}), "manualSelector", json!(false)),
+        (json!({}), "podReplacementPolicy", json!("TerminatingOrFailed")),
+        (
+            json!({ "podFailurePolicy": { "rules": [] } }),
+            "podReplacementPolicy",
+            json!("Failed"),
+        ),
+    ];
+    for (spec, field, value) in rows {
+        let shown = format!("{spec} {field}");
+        let job = defaulted("batch", "jobs", json!({ "spec": spec }));
+        assert_eq!(job["spec"].get(field).cloned().unwrap_or_default(), value, "{shown}");
+    }
+    let cron = defaulted(
+        "batch",
+        "cronjobs",
+        json!({ "spec": { "jobTemplate": { "spec": { "template": { "spec": { "restartPolicy": "Never" } } } } } }),
+    );
+    assert_eq!(cron["spec"]["concurrencyPolicy"], "Allow");
+    assert_eq!(cron["spec"]["successfulJobsHistoryLimit"], 3);
+    assert_eq!(cron["spec"]["failedJobsHistoryLimit"], 1);
+    let job = &cron["spec"]["jobTemplate"]["spec"];
+    assert_eq!(job["template"]["spec"]["dnsPolicy"], "ClusterFirst");
+    assert_eq!(
+        job.get("backoffLimit"),
+        None,
+        "the job gets its defaults when it is made"
+    );
+}
+
+#[test]
+fn limits_fill_each_other_for_containers_only() {
+    let range = |kind: &str| {
+        let limit = json!({ "type": kind, "max": { "cpu": "2", "memory": "2Gi" }, "min": { "cpu": "1", "pods": "1" },
+            "default": { "cpu": "1500m" } });
+        defaulted("", "limitranges", json!({ "spec": { "limits": [limit] } }))["spec"]["limits"][0].take()
+    };
+    let container = range("Container");
+    assert_eq!(container["default"], json!({ "cpu": "1500m", "memory": "2Gi" }));
+    assert_eq!(
+        container["defaultRequest"],
+        json!({ "cpu": "1500m", "memory": "2Gi", "pods": "1" })
+    );
+    assert_eq!(range("Pod").get("defaultRequest"), None);
+}
+
+#[test]
+fn autoscalers_get_a_cpu_target_and_whole_behavior() {
+    let spec =
+        |spec: Value| defaulted("autoscaling", "horizontalpodautoscalers", json!({ "spec": spec }))["spec"].take();
+    let bare = spec(json!({ "maxReplicas": 3 }));
+    assert_eq!(bare["minReplicas"], 1);
+    assert_eq!(
+        bare["metrics"],
+        json!([{ "type": "Resource", "resource": {
+            "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 80 },
+        } }])
+    );
+    assert_eq!(bare.get("behavior"), None);
+    let behaving = spec(json!({ "behavior": { "scaleDown": { "selectPolicy": "Disabled" } } }));
+    assert_eq!(
+        behaving["behavior"],
+        json!({
+            "scaleUp": { "stabilizationWindowSeconds": 0, "selectPolicy": "Max", "policies": [
+                { "type": "Pods", "value": 4, "periodSeconds": 15 },
+                { "type": "Percent", "value": 100, "periodSeconds": 15 },
+            ] },
+            "scaleDown": { "selectPolicy": "Disabled", "policies": [
+                { "type": "Percent", "value": 100, "periodSeconds": 15 },
+            ] },
+        })
+    );
+}
+
+#[test]
+fn persistent_volumes_and_claims_start_pending() {
+    let volume = defaulted(
+        "",
+        "persistentvolumes",
+        json!({ "spec": { "hostPath": { "path": "/x" } } }),
+    );
+    assert_eq!(
+        volume,
+        json!({
+            "spec": {
+                "hostPath": { "path": "/x", "type": "" },
+                "persistentVolumeReclaimPolicy": "Retain",
+                "volumeMode": "Filesystem",
+            },
+            "status": { "phase": "Pending" },
+        })
+    );
+    let claim = defaulted(
+        "",
+        "persistentvolumeclaims",
+        json!({ "spec": { "storageClassName": "" } }),
+    );
+    assert_eq!(
+        claim,
+        json!({
+            "spec": { "storageClassName": "", "volumeMode": "Filesystem" },
+            "status": { "phase": "Pending" },
+        })
+    );
+}
+
+#[test]
 fn the_other_kinds() {
     assert_eq!(defaulted("", "secrets", json!({}))["type"], "Opaque");
     let node = defaulted("", "nodes", json!({ "status": { "capacity": { "cpu": "2" } } }));
@@ -231,6 +418,20 @@ fn the_other_kinds() {
     );
     assert_eq!(slice["ports"][0], json!({ "port": 80, "name": "", "protocol": "TCP" }));
     assert_eq!(defaulted("", "configmaps", json!({})), json!({}));
+    let endpoints = defaulted("", "endpoints", json!({ "subsets": [{ "ports": [{ "port": 80 }] }] }));
+    assert_eq!(endpoints["subsets"][0]["ports"][0]["protocol"], "TCP");
+    let class = defaulted("scheduling.k8s.io", "priorityclasses", json!({ "value": 1 }));
+    assert_eq!(class["preemptionPolicy"], "PreemptLowerPriority");
+    let template = defaulted("", "podtemplates", json!({ "template": { "spec": {} } }));
+    assert_eq!(template["template"]["spec"]["restartPolicy"], "Always");
+    let balanced = json!({
+        "spec": { "type": "LoadBalancer" },
+        "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.1" }, { "hostname": "a.example" }] } },
+    });
+    assert_eq!(
+        defaulted("", "services", balanced)["status"]["loadBalancer"]["ingress"],
+        json!([{ "ip": "192.0.2.1", "ipMode": "VIP" }, { "hostname": "a.example" }])
+    );
 }
 
 #[test]

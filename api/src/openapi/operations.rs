@@ -94,20 +94,27 @@ pub(super) fn add_paths(row: &Resource, paths: &mut Map<String, Value>) {
     } else {
         Reach::Cluster
     };
+    let mut add = |path: String, target: Target<'_>, reach: Reach| {
+        if let Some(item) = path_item(row, target, reach) {
+            paths.insert(path, item);
+        }
+    };
     let collection = if row.is_namespaced() {
-        let across = format!("{base}/{}", row.plural);
-        paths.insert(across, path_item(row, Target::Collection, Reach::AllNamespaces));
+        add(
+            format!("{base}/{}", row.plural),
+            Target::Collection,
+            Reach::AllNamespaces,
+        );
         format!("{base}/namespaces/{{namespace}}/{}", row.plural)
     } else {
         format!("{base}/{}", row.plural)
     };
     let object = format!("{collection}/{{name}}");
     for sub in row.subresources {
-        let path = format!("{object}/{}", sub.name);
-        paths.insert(path, path_item(row, Target::Subresource(sub), scope));
+        add(format!("{object}/{}", sub.name), Target::Subresource(sub), scope);
     }
-    paths.insert(collection, path_item(row, Target::Collection, scope));
-    paths.insert(object, path_item(row, Target::Object, scope));
+    add(collection, Target::Collection, scope);
+    add(object, Target::Object, scope);
 }
 
 #[derive(Clone, Copy)]
@@ -124,7 +131,8 @@ enum Reach {
     AllNamespaces,
 }
 
-fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Value {
+/// What can be done at a path; `None` if nothing can.
+fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Option<Value> {
     let verbs: &[(&str, &str)] = match (target, reach) {
         (Target::Collection, Reach::AllNamespaces) => &[("list", "get")],
         (Target::Collection, Reach::Cluster | Reach::Namespaced) => {
@@ -153,6 +161,9 @@ fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Value {
             item.insert((*method).to_owned(), operation(row, target, reach, verb));
         }
     }
+    if item.is_empty() {
+        return None;
+    }
     let mut parameters = Vec::new();
     if !matches!(target, Target::Collection) {
         parameters.push(path_parameter("name", &format!("name of the {}", row.kind)));
@@ -167,7 +178,7 @@ fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Value {
         "With the value true the answer is indented.",
     )));
     item.insert("parameters".to_owned(), Value::Array(parameters));
-    Value::Object(item)
+    Some(Value::Object(item))
 }
 
 fn operation(row: &Resource, target: Target<'_>, reach: Reach, verb: &str) -> Value {

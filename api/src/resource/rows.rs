@@ -7,13 +7,19 @@ mod admissionregistration;
 mod apiextensions;
 mod apiregistration;
 mod apps;
+mod autoscaling;
+mod batch;
 mod certificates;
 mod coordination;
 mod core;
 mod devices;
 mod discovery;
+mod events;
 mod flowcontrol;
 mod networking;
+mod node;
+mod policy;
+mod scheduling;
 mod storage;
 
 /// The rows of every group, the core group first, then by name.
@@ -23,12 +29,18 @@ pub(super) const GROUPS: &[&[Resource]] = &[
     apiextensions::ROWS,
     apiregistration::ROWS,
     apps::ROWS,
+    autoscaling::ROWS,
+    batch::ROWS,
     certificates::ROWS,
     coordination::ROWS,
     discovery::ROWS,
+    events::ROWS,
     flowcontrol::ROWS,
     networking::ROWS,
+    node::ROWS,
+    policy::ROWS,
     devices::ROWS,
+    scheduling::ROWS,
     storage::ROWS,
 ];
 
@@ -44,6 +56,10 @@ pub(crate) const ALL_VERBS: &[&str] = &[
 ];
 /// Namespaces go one by one, each through its own life cycle.
 const NO_COLLECTION_DELETE: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+/// What is only sent, and never kept.
+const CREATE: &[&str] = &["create"];
+/// What the server tells of itself.
+const READ: &[&str] = &["get", "list"];
 pub(crate) const READ_WRITE: &[&str] = &["get", "patch", "update"];
 
 /// The `status` path of a kind.
@@ -89,4 +105,5 @@ const ROW: Resource = Resource {
     selectable_fields: &[],
     counts_generation: false,
     custom: None,
+    stored_as: None,
 };

@@ -20,7 +20,8 @@ fn rows_are_found_by_path_kind_and_collection() {
         let name = row.qualified();
         assert_eq!(by_path(row.group, row.version, row.plural), Some(row), "{name}");
         assert_eq!(by_kind(row.group, row.version, row.kind), Some(row), "{name}");
-        assert_eq!(by_collection(&row.collection()), Some(row), "{name}");
+        assert_eq!(by_collection(&row.collection()), Some(row.stored()), "{name}");
+        assert_eq!(row.stored().stored_as, None, "{name}");
     }
     assert_eq!(by_path("", "v1", "deployments"), None);
     assert_eq!(by_path("apps", "v1beta1", "deployments"), None);
@@ -35,8 +36,13 @@ fn verbs_subresources_and_fields_are_sorted_and_rows_are_grouped() {
         assert!(row.subresources.is_sorted_by_key(|sub| sub.name), "{name} subresources");
         assert!(!row.singular.is_empty() && !row.definition.is_empty(), "{name}");
     }
-    let groups = group_versions();
-    assert_eq!(groups[0], ("", "v1"), "the core group is first");
-    assert!(groups.is_sorted(), "the others follow by name");
-    assert!(groups.windows(2).all(|pair| pair[0] != pair[1]), "each is there once");
+    let versions = group_versions();
+    let groups: Vec<&str> = versions.iter().map(|(group, _)| *group).collect();
+    assert!(groups.is_sorted(), "{groups:?}");
+    let of_autoscaling: Vec<&str> = versions
+        .iter()
+        .filter(|(group, _)| *group == "autoscaling")
+        .map(|(_, version)| *version)
+        .collect();
+    assert_eq!(of_autoscaling, ["v2", "v1"], "the preferred version comes first");
 }

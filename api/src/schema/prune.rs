@@ -1,4 +1,5 @@
-//! The form in which objects are stored: only known fields, nothing that means "absent", canonical quantities.
+//! The form in which objects are stored: only known fields, nothing that means "absent" (nulls, empty lists and maps of
+//! optional fields among it), canonical quantities.
 
 use serde_json::{Map, Value};
 
@@ -23,9 +24,12 @@ fn prune_fields(types: &Types, id: TypeId, fields: &mut Map<String, Value>) {
         let absent = match value {
             Value::Null => true,
             Value::String(text) => text.is_empty() && !field.required && empty_is_absent(type_name, name),
-            Value::Bool(false) => zero_is_absent(type_name, name),
-            Value::Number(number) => number.as_i64() == Some(0) && zero_is_absent(type_name, name),
-            Value::Bool(true) | Value::Array(_) | Value::Object(_) => false,
+            Value::Bool(false) => !field.required && zero_is_absent(type_name, name),
+            Value::Number(number) => number.as_i64() == Some(0) && !field.required && zero_is_absent(type_name, name),
+            Value::Array(items) => items.is_empty() && !field.required,
+            // A struct without fields is a value; a map without entries is none.
+            Value::Object(entries) => entries.is_empty() && !field.required && matches!(field.shape, Shape::Map(_)),
+            Value::Bool(true) => false,
         };
         if !absent {
             prune_value(types, &field.shape, value);

@@ -152,16 +152,22 @@ fn pruning_leaves_the_stored_form() {
     let mut object = json!({
         "kind": "Pod",
         "bogus": 1,
-        "metadata": {"name": "a", "creationTimestamp": null, "generateName": "", "labels": {"a": "", "b": null}},
+        "metadata": {"name": "a", "creationTimestamp": null, "generateName": "", "labels": {"a": "", "b": null},
+            "annotations": {}, "ownerReferences": []},
         "spec": {
             "hostNetwork": false,
+            "nodeSelector": {},
+            "tolerations": [],
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
+            "initContainers": [],
             "automountServiceAccountToken": false,
             "containers": [{
                 "name": "c",
                 "image": "",
                 "env": [{"name": "E", "value": ""}],
                 "ports": [{"containerPort": 80, "hostPort": 0}],
-                "resources": {"limits": {"cpu": 1, "memory": "1024Mi"}, "extra": {}},
+                "resources": {"limits": {"cpu": 1, "memory": "1024Mi"}, "requests": {}, "extra": {}},
             }],
         },
     });
@@ -170,6 +176,8 @@ fn pruning_leaves_the_stored_form() {
         "metadata": {"name": "a", "labels": {"a": "", "b": ""}},
         "spec": {
             "automountServiceAccountToken": false,
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "affinity": {"podAffinity": {}},
             "containers": [{
                 "name": "c",
                 "env": [{"name": "E"}],
@@ -183,4 +191,23 @@ fn pruning_leaves_the_stored_form() {
     assert_eq!(object, expected);
     prune(pods, &mut object);
     assert_eq!(object, expected, "pruning again changes nothing");
+}
+
+#[test]
+fn what_is_required_stays_even_when_it_is_empty() {
+    let rows = [
+        ("", "v1", "pods", json!({"spec": {"containers": []}})),
+        (
+            "autoscaling",
+            "v1",
+            "horizontalpodautoscalers",
+            json!({"status": {"currentReplicas": 0, "desiredReplicas": 0}}),
+        ),
+        ("scheduling.k8s.io", "v1", "priorityclasses", json!({"value": 0})),
+    ];
+    for (group, version, plural, object) in rows {
+        let mut pruned = object.clone();
+        prune(by_path(group, version, plural).unwrap(), &mut pruned);
+        assert_eq!(pruned, object, "{plural}");
+    }
 }

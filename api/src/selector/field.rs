@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::SELECTOR_BYTES_MAX;
-use crate::resource::Resource;
+use crate::{conversion, resource::Resource};
 
 /// Conditions on fields that must all hold. Without any, everything matches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -98,6 +98,15 @@ impl FieldSelector {
         Ok(())
     }
 
+    /// The same conditions on the stored form of the kind's objects.
+    #[must_use]
+    pub fn on_stored(mut self, resource: &Resource) -> FieldSelector {
+        for requirement in &mut self.requirements {
+            requirement.path = conversion::stored_field(resource, &requirement.path);
+        }
+        self
+    }
+
     /// Whether the object, as JSON, matches. A field that is absent counts as empty.
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
@@ -131,8 +140,12 @@ fn field_text(object: &Value, path: &str) -> String {
     }
     let absent = match path {
         "spec.unschedulable" | "spec.hostNetwork" => "false",
-        "status.replicas" => "0",
+        "status.replicas" | "status.successful" => "0",
         _ => "",
+    };
+    let path = match path {
+        "status.successful" => "status.succeeded",
+        path => path,
     };
     text_at(object, path).unwrap_or_else(|| absent.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The rows of nodes, namespaces, events and leases.
+//! The rows of nodes, namespaces, events, leases and the server's own parts.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -58,6 +58,32 @@ pub(super) static LEASE: Printer = Printer::new(&[NAME, column("Holder", "string
         age(item, now),
     ]
 });
+
+pub(super) static COMPONENT_STATUS: Printer = Printer::new(
+    &[
+        NAME,
+        column("Status", "string", 0),
+        column("Message", "string", 0),
+        column("Error", "string", 0),
+    ],
+    |item, _| {
+        let healthy = list(item, "/conditions")
+            .iter()
+            .find(|condition| text(condition, "/type") == "Healthy");
+        let field = |pointer: &str| healthy.map_or("", |condition| text(condition, pointer));
+        let status = match field("/status") {
+            "True" => "Healthy",
+            "False" => "Unhealthy",
+            _ => "Unknown",
+        };
+        vec![
+            item["metadata"]["name"].clone(),
+            json!(status),
+            json!(field("/message")),
+            json!(field("/error")),
+        ]
+    },
+);
 
 fn node(item: &Value, now: Timestamp) -> Vec<Value> {
     let ready = list(item, "/status/conditions")

@@ -87,6 +87,15 @@ pub(super) fn number(item: &Value, pointer: &str) -> i64 {
     item.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
+/// The quantity at a path, as it is written; empty if there is none.
+pub(super) fn quantity(item: &Value, pointer: &str) -> String {
+    match item.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
 /// The items of the list at a path.
 pub(super) fn list<'a>(item: &'a Value, pointer: &str) -> &'a [Value] {
     item.pointer(pointer)

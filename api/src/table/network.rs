@@ -1,4 +1,4 @@
-//! The rows of services and endpoint slices.
+//! The rows of services, endpoint slices and endpoints.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -36,6 +36,35 @@ pub(super) static ENDPOINT_SLICE: Printer = Printer::new(
     ],
     endpoint_slice,
 );
+
+pub(super) static ENDPOINTS: Printer = Printer::new(&[NAME, column("Endpoints", "string", 0), AGE], |item, now| {
+    let addresses: Vec<String> = list(item, "/subsets").iter().flat_map(addresses_of).collect();
+    let shown = match addresses.is_empty() {
+        true => "<none>".to_owned(),
+        false => first_of(addresses),
+    };
+    vec![item["metadata"]["name"].clone(), json!(shown), age(item, now)]
+});
+
+/// Each address with each port; the address alone where there is none.
+fn addresses_of(subset: &Value) -> Vec<String> {
+    let addresses = list(subset, "/addresses").iter().map(|address| text(address, "/ip"));
+    let ports = list(subset, "/ports");
+    if ports.is_empty() {
+        return addresses.map(str::to_owned).collect();
+    }
+    let with_port = |ip: &str, port: &Value| {
+        let port = number(port, "/port");
+        match ip.contains(':') {
+            true => format!("[{ip}]:{port}"),
+            false => format!("{ip}:{port}"),
+        }
+    };
+    ports
+        .iter()
+        .flat_map(|port| addresses.clone().map(move |ip| with_port(ip, port)))
+        .collect()
+}
 
 fn service(item: &Value, now: Timestamp) -> Vec<Value> {
     let ip = match text(item, "/spec/clusterIPs/0") {

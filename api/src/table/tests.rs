@@ -16,7 +16,8 @@ fn cells(group: &str, plural: &str, object: Value) -> Value {
     let mut object = object;
     object["metadata"]["name"] = json!("a");
     object["metadata"]["creationTimestamp"] = json!(CREATED);
-    let table = render(by_path(group, "v1", plural).unwrap(), &[object], now());
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    let table = render(by_path(group, version, plural).unwrap(), &[object], now());
     let row = table["rows"][0]["cells"].clone();
     let columns = table["columnDefinitions"].as_array().unwrap().len();
     assert_eq!(
@@ -25,6 +26,20 @@ fn cells(group: &str, plural: &str, object: Value) -> Value {
         "one cell per column of {plural}"
     );
     row
+}
+
+/// (group, plural, object, cells as they are shown, without the name)
+type Row = (&'static str, &'static str, Value, &'static [&'static str]);
+
+fn check(rows: Vec<Row>) {
+    for (group, plural, object, expected) in rows {
+        let shown = object.to_string();
+        let found: Vec<String> = cells(group, plural, object).as_array().unwrap()[1..]
+            .iter()
+            .map(|cell| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned))
+            .collect();
+        assert_eq!(found, expected, "{plural} {shown}");
+    }
 }
 
 fn pod_status(pod: Value) -> (String, String, String) {
@@ -345,4 +360,222 @@ fn every_kind_prints_an_empty_object_without_harm() {
     let ended = json!({"status": {"phase": "Succeeded"}});
     let table = render(by_path("", "v1", "pods").unwrap(), &[ended], now());
     assert_eq!(table["rows"][0]["conditions"][0]["type"], "Completed");
+}
+
+#[test]
+fn workloads_count_pods_and_name_containers() {
+    let template = json!({"metadata": {"labels": {"app": "x"}},
+        "spec": {"nodeSelector": {"disk": "ssd"}, "containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}});
+    let spec = json!({"replicas": 3, "selector": {"matchLabels": {"app": "x"}}, "template": template});
+    check(vec![
+        (
+            "apps",
+            "daemonsets",
+            json!({"spec": spec, "status": {"desiredNumberScheduled": 3, "currentNumberScheduled": 2, "numberReady": 1}}),
+            &["3", "2", "1", "0", "0", "disk=ssd", "100s", "c,d", "i,j", "app=x"],
+        ),
+        (
+            "apps",
+            "statefulsets",
+            json!({"spec": spec, "status": {"readyReplicas": 1}}),
+            &["1/3", "100s", "c,d", "i,j"],
+        ),
+        (
+            "",
+            "replicationcontrollers",
+            json!({"spec": {"replicas": 3, "selector": {"app": "x"}, "template": template}, "status": {"replicas": 2}}),
+            &["3", "2", "0", "100s", "c,d", "i,j", "app=x"],
+        ),
+        (
+            "",
+            "podtemplates",
+            json!({"template": template}),
+            &["c,d", "i,j", "app=x"],
+        ),
+        (
+            "apps",
+            "controllerrevisions",
+            json!({"revision": 4, "metadata": {"ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "controller": true},
+            ]}}),
+            &["statefulset.apps/web", "4", "100s"],
+        ),
+        (
+            "policy",
+            "poddisruptionbudgets",
+            json!({"spec": {"maxUnavailable": 1}, "status": {"disruptionsAllowed": 2}}),
+            &["N/A", "1", "2", "100s"],
+        ),
+    ]);
+}
+
+#[test]
+fn jobs_tell_their_state_progress_and_duration() {
+    let condition = |name: &str| json!([{"type": name, "status": "True"}]);
+    check(vec![
+        (
+            "batch",
+            "jobs",
+            json!({"spec": {"completions": 3}, "status": {"succeeded": 1, "startTime": "2026-11-23T06:01:00Z"}}),
+            &["Running", "1/3", "40s", "100s", "", "", "<none>"],
+        ),
+        (
+            "batch",
+            "jobs",
+            json!({"spec": {"parallelism": 2}, "status": {"conditions": condition("Complete"),
+                "startTime": "2026-11-23T06:00:00Z", "completionTime": "2026-11-23T06:00:05Z"}}),
+            &["Complete", "0/1 of 2", "5s", "100s", "", "", "<none>"],
+        ),
+        (
+            "batch",
+            "jobs",
+            json!({"metadata": {"deletionTimestamp": CREATED}, "status": {"conditions": condition("Suspended")}}),
+            &["Terminating", "0/1", "", "100s", "", "", "<none>"],
+        ),
+        (
+            "batch",
+            "cronjobs",
+            json!({"spec": {"schedule": "@daily", "suspend": false}, "status": {"active": [{}],
+                "lastScheduleTime": "2026-11-23T06:01:30Z"}}),
+            &["@daily", "<none>", "False", "1", "10s", "100s", "", "", "<none>"],
+        ),
+    ]);
+}
+
+#[test]
+fn volumes_and_claims_show_what_they_have() {
+    check(vec![
+        (
+            "",
+            "persistentvolumes",
+            json!({"spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany", "ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain", "storageClassName": "fast", "volumeMode": "Filesystem",
+                "claimRef": {"namespace": "ns", "name": "c"}}, "status": {"phase": "Bound"}}),
+            &[
+                "1Gi",
+                "RWO,RWX",
+                "Retain",
+                "Bound",
+                "ns/c",
+                "fast",
+                "<unset>",
+                "",
+                "100s",
+                "Filesystem",
+            ],
+        ),
+        (
+            "",
+            "persistentvolumeclaims",
+            json!({"spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}}),
+            &["Pending", "", "", "", "fast", "<unset>", "100s", "<unset>"],
+        ),
+        (
+            "",
+            "persistentvolumeclaims",
+            json!({"spec": {"volumeName": "v", "volumeMode": "Block"}, "status": {"phase": "Bound",
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOncePod"]}}),
+            &["Bound", "v", "1Gi", "RWOP", "", "<unset>", "100s", "Block"],
+        ),
+    ]);
+}
+
+#[test]
+fn autoscalers_show_where_each_metric_is() {
+    let cpu = json!({"type": "Resource", "resource": {"name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": 80}}});
+    let memory = json!({"type": "Resource", "resource": {"name": "memory",
+        "target": {"type": "AverageValue", "averageValue": "1Gi"}}});
+    let queue = json!({"type": "External", "external": {"metric": {"name": "q"},
+        "target": {"type": "AverageValue", "averageValue": "5"}}});
+    let object = |metrics: Value, current: Value| {
+        json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "minReplicas": 1, "maxReplicas": 5,
+            "metrics": metrics}, "status": {"currentReplicas": 2, "currentMetrics": current}})
+    };
+    check(vec![
+        (
+            "autoscaling",
+            "horizontalpodautoscalers",
+            object(json!([cpu]), json!([])),
+            &["Deployment/web", "cpu: <unknown>/80%", "1", "5", "2", "100s"],
+        ),
+        (
+            "autoscaling",
+            "horizontalpodautoscalers",
+            object(
+                json!([cpu, memory, queue]),
+                json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 40}}}]),
+            ),
+            &[
+                "Deployment/web",
+                "cpu: 40%/80%, memory: <unknown>/1Gi + 1 more...",
+                "1",
+                "5",
+                "2",
+                "100s",
+            ],
+        ),
+        (
+            "autoscaling",
+            "horizontalpodautoscalers",
+            object(json!([queue]), json!([])),
+            &["Deployment/web", "<unknown>/5 (avg)", "1", "5", "2", "100s"],
+        ),
+    ]);
+}
+
+#[test]
+fn quotas_classes_endpoints_and_components() {
+    check(vec![
+        (
+            "",
+            "resourcequotas",
+            json!({"status": {"hard": {"pods": "10", "limits.cpu": "2", "count/jobs.batch": "3"},
+                "used": {"pods": "1", "limits.cpu": "500m", "count/jobs.batch": "0"}}}),
+            &["count/jobs.batch: 0/3, pods: 1/10", "limits.cpu: 500m/2", "100s"],
+        ),
+        (
+            "scheduling.k8s.io",
+            "priorityclasses",
+            json!({"value": 5, "preemptionPolicy": "Never"}),
+            &["5", "false", "100s", "Never"],
+        ),
+        (
+            "node.k8s.io",
+            "runtimeclasses",
+            json!({"handler": "runc"}),
+            &["runc", "100s"],
+        ),
+        (
+            "",
+            "endpoints",
+            json!({"subsets": [{"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "ports": [{"port": 80}, {"port": 81}]}]}),
+            &["10.0.0.1:80,10.0.0.2:80,10.0.0.1:81 + 1 more...", "100s"],
+        ),
+        ("", "endpoints", json!({}), &["<none>", "100s"]),
+        (
+            "",
+            "componentstatuses",
+            json!({"conditions": [{"type": "Healthy", "status": "True", "message": "ok"}]}),
+            &["Healthy", "ok", ""],
+        ),
+    ]);
+}
+
+#[test]
+fn every_version_shows_the_columns_of_the_stored_form() {
+    let rows = by_path("autoscaling", "v1", "horizontalpodautoscalers").unwrap();
+    let old = json!({"metadata": {"name": "a"}, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"},
+        "maxReplicas": 5, "targetCPUUtilizationPercentage": 70}});
+    let table = render_including(rows, std::slice::from_ref(&old), now(), IncludeObject::Object);
+    assert_eq!(table["rows"][0]["cells"][2], "cpu: <unknown>/70%");
+    assert_eq!(
+        table["rows"][0]["object"], old,
+        "but carries the object as it was asked for"
+    );
+    let events = by_path("events.k8s.io", "v1", "events").unwrap();
+    let event = json!({"metadata": {"name": "e"}, "regarding": {"kind": "Pod", "name": "p"}, "note": "hello"});
+    let table = render(events, &[event], now());
+    assert_eq!(table["rows"][0]["cells"][3], "pod/p");
+    assert_eq!(table["rows"][0]["cells"][6], "hello");
 }

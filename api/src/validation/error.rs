@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Required,
     /// Malformed or out of range.
     Invalid,
+    /// As [`ErrorKind::Invalid`], of a value that is not shown.
+    InvalidWhole,
     /// A second one of something unique.
     Duplicate,
     /// Not among the values that exist.
@@ -48,7 +50,7 @@ impl ErrorKind {
     pub const fn reason(self) -> &'static str {
         match self {
             ErrorKind::Required => "FieldValueRequired",
-            ErrorKind::Invalid => "FieldValueInvalid",
+            ErrorKind::Invalid | ErrorKind::InvalidWhole => "FieldValueInvalid",
             ErrorKind::Duplicate => "FieldValueDuplicate",
             ErrorKind::NotSupported => "FieldValueNotSupported",
             ErrorKind::Forbidden => "FieldValueForbidden",
@@ -64,7 +66,7 @@ impl ErrorKind {
     const fn words(self) -> &'static str {
         match self {
             ErrorKind::Required => "Required value",
-            ErrorKind::Invalid | ErrorKind::TypeInvalid => "Invalid value",
+            ErrorKind::Invalid | ErrorKind::InvalidWhole | ErrorKind::TypeInvalid => "Invalid value",
             ErrorKind::Duplicate => "Duplicate value",
             ErrorKind::NotSupported => "Unsupported value",
             ErrorKind::Forbidden => "Forbidden",
@@ -87,6 +89,12 @@ impl FieldError {
     #[must_use]
     pub fn invalid(field: impl Into<String>, bad_value: impl Into<Value>, detail: impl Into<String>) -> FieldError {
         FieldError::new(field, ErrorKind::Invalid, bad_value, detail)
+    }
+
+    /// A value that is wrong as a whole, and not shown.
+    #[must_use]
+    pub fn invalid_whole(field: impl Into<String>, detail: impl Into<String>) -> FieldError {
+        FieldError::new(field, ErrorKind::InvalidWhole, Value::Null, detail)
     }
 
     /// A second one of something unique.
@@ -153,7 +161,11 @@ impl FieldError {
     pub fn body(&self) -> String {
         let words = self.kind.words();
         let mut body = match self.kind {
-            ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong | ErrorKind::Internal => words.to_owned(),
+            ErrorKind::Required
+            | ErrorKind::Forbidden
+            | ErrorKind::InvalidWhole
+            | ErrorKind::TooLong
+            | ErrorKind::Internal => words.to_owned(),
             ErrorKind::Invalid
             | ErrorKind::Duplicate
             | ErrorKind::NotSupported

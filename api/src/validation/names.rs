@@ -154,6 +154,20 @@ pub fn port_name(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A name that stands in a URL: neither `.` nor `..`, without `/` and `%`.
+///
+/// # Errors
+/// The reason in Kubernetes' words.
+pub fn path_segment(text: &str) -> Result<(), String> {
+    if matches!(text, "." | "..") {
+        return Err(format!("may not be '{text}'"));
+    }
+    match text.chars().find(|c| matches!(c, '/' | '%')) {
+        Some(c) => Err(format!("may not contain '{c}'")),
+        None => Ok(()),
+    }
+}
+
 fn length(text: &str, bytes_max: usize) -> Result<(), String> {
     if text.len() > bytes_max {
         return Err(format!("must be no more than {bytes_max} bytes"));

@@ -9,7 +9,11 @@ mod volume;
 
 use std::collections::BTreeMap;
 
-pub(super) use self::update::update;
+pub(super) use self::{
+    scheduling::tolerations,
+    update::update,
+    volume::{host_path, nfs},
+};
 use super::{
     at::At,
     checks::{ip_address, named, named_if_set, not_negative, one_of, one_of_if_set, required, within},
@@ -34,6 +38,17 @@ pub(super) fn create(root: &At<'_>, errors: &mut Vec<FieldError>) {
     if !node.is_empty() && spec.field("schedulingGates").count() > 0 {
         let reason = "cannot be set until all schedulingGates have been cleared";
         errors.push(node.forbidden(reason));
+    }
+}
+
+/// The template of pods in a workload: metadata and spec.
+pub(super) fn in_workload(at: &At<'_>, errors: &mut Vec<FieldError>) {
+    super::metadata::template(&at.field("metadata"), errors);
+    let spec = at.field("spec");
+    template(&spec, errors);
+    let ephemeral = spec.field("ephemeralContainers");
+    if ephemeral.count() > 0 {
+        errors.push(ephemeral.forbidden("ephemeral containers not allowed in pod template"));
     }
 }
 

@@ -96,8 +96,8 @@ fn node_requirement(at: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// The selector of a workload: there, not empty, and matching the labels of the template.
-pub(super) fn workload_selector(spec: &At<'_>, errors: &mut Vec<FieldError>) {
+/// The selector of a workload of this kind: there, not empty, and matching the labels of the template.
+pub(super) fn workload_selector(spec: &At<'_>, kind: &str, errors: &mut Vec<FieldError>) {
     let selector = spec.field("selector");
     if !selector.is_set() {
         required(&selector, errors);
@@ -107,13 +107,18 @@ pub(super) fn workload_selector(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     label_selector(&selector, errors);
     let is_empty = selector.field("matchLabels").is_empty() && selector.field("matchExpressions").is_empty();
     if is_empty {
-        let reason = "empty selector is invalid for deployment";
-        errors.push(selector.invalid(reason));
+        errors.push(selector.invalid(format!("empty selector is invalid for {kind}")));
         return;
     }
     if errors.len() > before {
         return;
     }
+    matches_template(spec, errors);
+}
+
+/// The selector matches the labels of the template.
+pub(super) fn matches_template(spec: &At<'_>, errors: &mut Vec<FieldError>) {
+    let selector = spec.field("selector");
     let labels = spec.field("template").field("metadata").field("labels");
     let matches = crate::selector::LabelSelector::from_value(selector.value)
         .is_ok_and(|selector| selector.matches_map(labels.map()));

@@ -1,9 +1,14 @@
 //! Tables of faults: what is changed in a good object, and what is said about it.
 
+mod batch;
+mod classes;
 mod extensions;
 mod networking;
 mod pods;
+mod quantities;
 mod services;
+mod volumes;
+mod workloads;
 
 use serde_json::{Value, json};
 
@@ -37,22 +42,28 @@ fn with(object: &Value, changes: &[Change]) -> Value {
     object
 }
 
+/// The row in whose form objects are kept: the preferred version's.
+fn row(group: &str, plural: &str) -> &'static crate::resource::Resource {
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    by_path(group, version, plural).unwrap()
+}
+
 fn complete(group: &str, plural: &str, object: Value) -> Value {
     let mut object = object;
-    defaulting::apply(by_path(group, "v1", plural).unwrap(), &mut object);
+    defaulting::apply(row(group, plural), &mut object);
     object
 }
 
 /// The faults that creating `object` has.
 fn create(group: &str, plural: &str, object: &Value) -> Vec<String> {
-    validate_create(by_path(group, "v1", plural).unwrap(), object)
+    validate_create(row(group, plural), object)
         .iter()
         .map(ToString::to_string)
         .collect()
 }
 
 fn update(group: &str, plural: &str, new: &Value, old: &Value) -> Vec<String> {
-    validate_update(by_path(group, "v1", plural).unwrap(), new, old)
+    validate_update(row(group, plural), new, old)
         .iter()
         .map(ToString::to_string)
         .collect()
@@ -63,6 +74,15 @@ fn check_rows(group: &str, plural: &str, good: &Value, rows: &[(Vec<Change>, &[&
     assert_eq!(create(group, plural, good), Vec::<String>::new(), "the good one");
     for (changes, faults) in rows {
         let found = create(group, plural, &with(good, changes));
+        assert_faults(changes, &found, faults);
+    }
+}
+
+/// Each row: changes to a good object that stands already, and the faults they make, each given by how it starts.
+fn update_rows(group: &str, plural: &str, old: &Value, rows: &[(Vec<Change>, &[&str])]) {
+    assert_eq!(update(group, plural, old, old), Vec::<String>::new(), "no change");
+    for (changes, faults) in rows {
+        let found = update(group, plural, &with(old, changes), old);
         assert_faults(changes, &found, faults);
     }
 }

@@ -1,6 +1,6 @@
 //! The rows of the core group.
 
-use super::{NO_COLLECTION_DELETE, ROW, status};
+use super::{CREATE, NO_COLLECTION_DELETE, READ, ROW, SCALE, status};
 use crate::{
     object::Scope,
     resource::{Resource, Subresource},
@@ -9,15 +9,45 @@ use crate::{
 const POD: &str = "io.k8s.api.core.v1.Pod";
 const NODE: &str = "io.k8s.api.core.v1.Node";
 const NAMESPACE: &str = "io.k8s.api.core.v1.Namespace";
+const CLAIM: &str = "io.k8s.api.core.v1.PersistentVolumeClaim";
+const CONTROLLER: &str = "io.k8s.api.core.v1.ReplicationController";
+const QUOTA: &str = "io.k8s.api.core.v1.ResourceQuota";
 const SERVICE: &str = "io.k8s.api.core.v1.Service";
+const VOLUME: &str = "io.k8s.api.core.v1.PersistentVolume";
 
 pub(super) const ROWS: &[Resource] = &[
+    Resource {
+        plural: "bindings",
+        singular: "binding",
+        kind: "Binding",
+        verbs: CREATE,
+        definition: "io.k8s.api.core.v1.Binding",
+        ..ROW
+    },
+    Resource {
+        plural: "componentstatuses",
+        singular: "componentstatus",
+        kind: "ComponentStatus",
+        short_names: &["cs"],
+        scope: Scope::Cluster,
+        verbs: READ,
+        definition: "io.k8s.api.core.v1.ComponentStatus",
+        ..ROW
+    },
     Resource {
         plural: "configmaps",
         singular: "configmap",
         kind: "ConfigMap",
         short_names: &["cm"],
         definition: "io.k8s.api.core.v1.ConfigMap",
+        ..ROW
+    },
+    Resource {
+        plural: "endpoints",
+        singular: "endpoints",
+        kind: "Endpoints",
+        short_names: &["ep"],
+        definition: "io.k8s.api.core.v1.Endpoints",
         ..ROW
     },
     Resource {
@@ -39,6 +69,14 @@ pub(super) const ROWS: &[Resource] = &[
             "source",
             "type",
         ],
+        ..ROW
+    },
+    Resource {
+        plural: "limitranges",
+        singular: "limitrange",
+        kind: "LimitRange",
+        short_names: &["limits"],
+        definition: "io.k8s.api.core.v1.LimitRange",
         ..ROW
     },
     Resource {
@@ -72,6 +110,25 @@ pub(super) const ROWS: &[Resource] = &[
         subresources: &[status("", "v1", "Node", NODE)],
         definition: NODE,
         selectable_fields: &["spec.unschedulable"],
+        ..ROW
+    },
+    Resource {
+        plural: "persistentvolumeclaims",
+        singular: "persistentvolumeclaim",
+        kind: "PersistentVolumeClaim",
+        short_names: &["pvc"],
+        subresources: &[status("", "v1", "PersistentVolumeClaim", CLAIM)],
+        definition: CLAIM,
+        ..ROW
+    },
+    Resource {
+        plural: "persistentvolumes",
+        singular: "persistentvolume",
+        kind: "PersistentVolume",
+        short_names: &["pv"],
+        scope: Scope::Cluster,
+        subresources: &[status("", "v1", "PersistentVolume", VOLUME)],
+        definition: VOLUME,
         ..ROW
     },
     Resource {
@@ -119,6 +176,35 @@ pub(super) const ROWS: &[Resource] = &[
             "status.podIP",
         ],
         counts_generation: true,
+        ..ROW
+    },
+    Resource {
+        plural: "podtemplates",
+        singular: "podtemplate",
+        kind: "PodTemplate",
+        definition: "io.k8s.api.core.v1.PodTemplate",
+        counts_generation: true,
+        ..ROW
+    },
+    Resource {
+        plural: "replicationcontrollers",
+        singular: "replicationcontroller",
+        kind: "ReplicationController",
+        short_names: &["rc"],
+        categories: &["all"],
+        subresources: &[SCALE, status("", "v1", "ReplicationController", CONTROLLER)],
+        definition: CONTROLLER,
+        selectable_fields: &["status.replicas"],
+        counts_generation: true,
+        ..ROW
+    },
+    Resource {
+        plural: "resourcequotas",
+        singular: "resourcequota",
+        kind: "ResourceQuota",
+        short_names: &["quota"],
+        subresources: &[status("", "v1", "ResourceQuota", QUOTA)],
+        definition: QUOTA,
         ..ROW
     },
     Resource {

@@ -12,7 +12,7 @@ use crate::validation::{
     selectors::{label_selector, node_selector, node_selector_term},
 };
 
-pub(super) fn tolerations(list: &At<'_>, errors: &mut Vec<FieldError>) {
+pub(in crate::validation) fn tolerations(list: &At<'_>, errors: &mut Vec<FieldError>) {
     for toleration in list.items() {
         let key = toleration.field("key");
         let operator = toleration.field("operator");

@@ -11,7 +11,7 @@ use crate::{
         at::At,
         checks::{named, no_upward_path, one_of_if_set, relative_path, required},
         error::FieldError,
-        names,
+        metadata, names, volumes,
     },
 };
 
@@ -65,6 +65,7 @@ fn source(volume: &At<'_>, errors: &mut Vec<FieldError>) {
             }
             "downwardAPI" => downward(&at, errors),
             "emptyDir" => empty_dir(&at, errors),
+            "ephemeral" => ephemeral(&at, errors),
             "hostPath" => host_path(&at, errors),
             "image" => one_of_if_set(&at.field("pullPolicy"), &["Always", "IfNotPresent", "Never"], errors),
             "nfs" => nfs(&at, errors),
@@ -84,6 +85,15 @@ fn source(volume: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
+/// A volume that comes and goes with the pod, by the claim that it brings along.
+fn ephemeral(at: &At<'_>, errors: &mut Vec<FieldError>) {
+    let claim = at.field("volumeClaimTemplate");
+    if required(&claim, errors) {
+        metadata::template(&claim.field("metadata"), errors);
+        volumes::claim_spec(&claim.field("spec"), errors);
+    }
+}
+
 fn empty_dir(at: &At<'_>, errors: &mut Vec<FieldError>) {
     let limit = at.field("sizeLimit");
     if Quantity::parse(limit.text()).is_ok_and(Quantity::is_negative) {
@@ -95,7 +105,7 @@ fn empty_dir(at: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn host_path(at: &At<'_>, errors: &mut Vec<FieldError>) {
+pub(in crate::validation) fn host_path(at: &At<'_>, errors: &mut Vec<FieldError>) {
     let path = at.field("path");
     if required(&path, errors) {
         no_upward_path(&path, errors);
@@ -106,7 +116,7 @@ fn host_path(at: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn nfs(at: &At<'_>, errors: &mut Vec<FieldError>) {
+pub(in crate::validation) fn nfs(at: &At<'_>, errors: &mut Vec<FieldError>) {
     required(&at.field("server"), errors);
     let path = at.field("path");
     if required(&path, errors) && !path.text().starts_with('/') {
