@@ -4,11 +4,17 @@
 //! wrong type are left as they are.
 //! Source: the API reference; `pkg/apis/*/v1/defaults.go` of Kubernetes, by behaviour.
 
+mod admissionregistration;
 mod autoscaling;
 mod batch;
+mod devices;
+mod extensions;
 mod fields;
+mod flowcontrol;
 mod limits;
+mod networking;
 mod pod;
+mod storage;
 mod volumes;
 mod workloads;
 
@@ -19,6 +25,10 @@ use crate::resource::Resource;
 
 /// Fills in what the object leaves open. Applying it twice changes nothing more.
 pub fn apply(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = resource.custom {
+        custom.apply_defaults(object);
+        return;
+    }
     let Some(object) = object.as_object_mut() else { return };
     match (resource.group, resource.kind) {
         ("", "Endpoints") => endpoints(object),
@@ -41,6 +51,8 @@ pub fn apply(resource: &Resource, object: &mut Value) {
                 load_balancer(object);
             }
         }
+        ("admissionregistration.k8s.io", kind) => admissionregistration::apply(kind, object),
+        ("apiextensions.k8s.io" | "apiregistration.k8s.io", kind) => extensions::apply(kind, object),
         ("apps", "DaemonSet") => workloads::daemon_set(object),
         ("apps", "Deployment") => workloads::deployment(object),
         ("apps", "ReplicaSet") => workloads::replica_set(object),
@@ -49,7 +61,11 @@ pub fn apply(resource: &Resource, object: &mut Value) {
         ("batch", "CronJob") => batch::cron_job(object),
         ("batch", "Job") => batch::job(object),
         ("discovery.k8s.io", "EndpointSlice") => endpoint_slice(object),
+        ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::apply(kind, object),
+        ("networking.k8s.io", kind) => networking::apply(kind, object),
+        ("resource.k8s.io", kind) => devices::apply(kind, object),
         ("scheduling.k8s.io", "PriorityClass") => set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
+        ("storage.k8s.io", kind) => storage::apply(kind, object),
         _ => {}
     }
 }

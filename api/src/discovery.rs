@@ -1,4 +1,4 @@
-//! Discovery documents, from the table of kinds: the legacy lists and the aggregated form.
+//! Discovery documents, from the kinds that are served: the legacy lists and the aggregated form.
 //!
 //! Never here: ETags and content negotiation, which belong to the server.
 //! Source: API concepts ("Discovery API"), `apidiscovery.k8s.io/v2`.
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     object::Scope,
-    resource::{Resource, Subresource, api_version, resources},
+    resource::{Kinds, Resource, Subresource, api_version},
 };
 
 /// `GET /api`. `address` is the `ip:port` that clients inside the cluster may use.
@@ -22,22 +22,16 @@ pub fn core_versions(address: &str) -> Value {
 
 /// `GET /apis`: the groups other than the core one.
 #[must_use]
-pub fn group_list() -> Value {
-    let groups: Vec<Value> = group_names()
-        .into_iter()
-        .filter(|group| !group.is_empty())
-        .map(group_entry)
-        .collect();
+pub fn group_list(kinds: &Kinds) -> Value {
+    let groups: Vec<Value> = named_groups(kinds).map(|group| group_entry(kinds, group)).collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
 /// `GET /apis/{group}`; `None` for a group that is not served.
 #[must_use]
-pub fn group(name: &str) -> Option<Value> {
-    let name = group_names()
-        .into_iter()
-        .find(|group| *group == name && !group.is_empty())?;
-    let mut entry = group_entry(name);
+pub fn group(kinds: &Kinds, name: &str) -> Option<Value> {
+    let name = named_groups(kinds).find(|group| *group == name)?;
+    let mut entry = group_entry(kinds, name);
     entry["kind"] = json!("APIGroup");
     entry["apiVersion"] = json!("v1");
     Some(entry)
@@ -45,9 +39,9 @@ pub fn group(name: &str) -> Option<Value> {
 
 /// `GET /api/{version}` (empty group) or `GET /apis/{group}/{version}`; `None` when that is not served.
 #[must_use]
-pub fn resource_list(group: &str, version: &str) -> Option<Value> {
+pub fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     let mut list = Vec::new();
-    for row in rows(group, version) {
+    for row in kinds.of(group, version) {
         list.push(legacy_resource(row));
         list.extend(row.subresources.iter().map(|sub| legacy_subresource(row, sub)));
     }
@@ -64,18 +58,16 @@ pub fn resource_list(group: &str, version: &str) -> Option<Value> {
 
 /// `GET /api` in the aggregated form.
 #[must_use]
-pub fn aggregated_core() -> Value {
-    aggregated_list(vec![aggregated_group("")])
+pub fn aggregated_core(kinds: &Kinds) -> Value {
+    aggregated_list(vec![aggregated_group(kinds, "")])
 }
 
 /// `GET /apis` in the aggregated form.
 #[must_use]
-pub fn aggregated_groups() -> Value {
+pub fn aggregated_groups(kinds: &Kinds) -> Value {
     aggregated_list(
-        group_names()
-            .into_iter()
-            .filter(|group| !group.is_empty())
-            .map(aggregated_group)
+        named_groups(kinds)
+            .map(|group| aggregated_group(kinds, group))
             .collect(),
     )
 }
@@ -89,11 +81,12 @@ fn aggregated_list(items: Vec<Value>) -> Value {
     })
 }
 
-fn aggregated_group(group: &str) -> Value {
-    let versions: Vec<Value> = versions(group)
+fn aggregated_group(kinds: &Kinds, group: &str) -> Value {
+    let versions: Vec<Value> = kinds
+        .versions(group)
         .into_iter()
         .map(|version| {
-            let resources: Vec<Value> = rows(group, version).map(aggregated_resource).collect();
+            let resources: Vec<Value> = kinds.of(group, version).map(aggregated_resource).collect();
             json!({ "version": version, "resources": resources, "freshness": "Current" })
         })
         .collect();
@@ -172,8 +165,9 @@ fn legacy_subresource(row: &Resource, sub: &Subresource) -> Value {
     entry
 }
 
-fn group_entry(group: &str) -> Value {
-    let versions: Vec<Value> = versions(group)
+fn group_entry(kinds: &Kinds, group: &str) -> Value {
+    let versions: Vec<Value> = kinds
+        .versions(group)
         .into_iter()
         .map(|version| json!({ "groupVersion": api_version(group, version), "version": version }))
         .collect();
@@ -181,30 +175,9 @@ fn group_entry(group: &str) -> Value {
     json!({ "name": group, "versions": versions, "preferredVersion": preferred })
 }
 
-fn rows<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Resource> + 'a {
-    resources()
-        .iter()
-        .filter(move |row| row.group == group && row.version == version)
-}
-
-fn group_names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = Vec::new();
-    for row in resources() {
-        if !names.contains(&row.group) {
-            names.push(row.group);
-        }
-    }
-    names
-}
-
-fn versions(group: &str) -> Vec<&'static str> {
-    let mut versions: Vec<&str> = Vec::new();
-    for row in resources().iter().filter(|row| row.group == group) {
-        if !versions.contains(&row.version) {
-            versions.push(row.version);
-        }
-    }
-    versions
+/// The groups other than the core one.
+fn named_groups(kinds: &Kinds) -> impl Iterator<Item = &'static str> {
+    kinds.groups().into_iter().filter(|group| !group.is_empty())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Source: the Kubernetes API reference (v1.36) and API conventions.
 
 pub mod conversion;
+pub mod custom;
 pub mod defaulting;
 pub mod discovery;
 pub mod net_state;

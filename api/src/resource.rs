@@ -4,11 +4,14 @@
 //! which choose by [`Resource::kind`]. A further kind is a further row.
 //! Source: the API reference (v1.36) and the discovery documents of a v1.36 server.
 
+mod kinds;
 mod rows;
 
 use std::sync::LazyLock;
 
-use crate::object::Scope;
+pub use self::kinds::Kinds;
+pub(crate) use self::rows::{ALL_VERBS, READ_WRITE, SCALE};
+use crate::{custom::Custom, object::Scope};
 
 /// One kind as clients address it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Resource {
     pub singular: &'static str,
     /// Name in `kind:`, for example `Pod`.
     pub kind: &'static str,
+    /// Kind of a list of these, where it is not the kind's name and `List`; else empty.
+    pub list_kind: &'static str,
     /// Abbreviations that clients accept, for example `po`.
     pub short_names: &'static [&'static str],
     /// Groups of kinds that clients accept in place of a kind, for example `all`.
@@ -41,6 +46,8 @@ pub struct Resource {
     pub counts_generation: bool,
     /// In which other row's form objects are kept, where one collection is served in several forms.
     pub stored_as: Option<Stored>,
+    /// For a kind that a CustomResourceDefinition adds: what takes the place of knowing the kind.
+    pub custom: Option<&'static Custom>,
 }
 
 /// The row whose form is the stored one; its plural name is the same.
@@ -100,7 +107,10 @@ impl Resource {
     /// Kind of a list of these, for example `PodList`.
     #[must_use]
     pub fn list_kind(&self) -> String {
-        format!("{}List", self.kind)
+        match self.list_kind {
+            "" => format!("{}List", self.kind),
+            declared => declared.to_owned(),
+        }
     }
 
     /// `pods`, or `deployments.apps`: how messages name the kind.

@@ -18,11 +18,14 @@ pub(crate) use strict::DEPTH_MAX;
 pub use strict::{ParseError, Parsed, parse_strict};
 pub(crate) use types::{Field, Shape, Tag, TypeId, Types, types};
 
-use crate::resource::Resource;
+use crate::{custom::Custom, resource::Resource};
 
 /// The fields that the kind does not have, as `unknown field "spec.foo"`, at most a hundred.
 #[must_use]
 pub fn check_fields(resource: &Resource, object: &Value) -> Vec<String> {
+    if let Some(custom) = resource.custom {
+        return custom.prune(&mut object.clone());
+    }
     check_fields_of(resource.definition, object)
 }
 
@@ -39,6 +42,9 @@ pub fn check_fields_of(definition: &str, object: &Value) -> Vec<String> {
 /// # Errors
 /// The first that has not, in the words of the Kubernetes decoder; the caller answers "bad request".
 pub fn check_types(resource: &Resource, object: &Value) -> Result<(), TypeError> {
+    if resource.custom.is_some() {
+        return Custom::check_metadata(object);
+    }
     check_types_of(resource.definition, object)
 }
 
@@ -57,6 +63,10 @@ pub fn check_types_of(definition: &str, object: &Value) -> Result<(), TypeError>
 /// strings, lists and maps, and zeros that mean "absent"; writes quantities canonically. Changes nothing when applied
 /// again.
 pub fn prune(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = resource.custom {
+        custom.prune(object);
+        return;
+    }
     prune_of(resource.definition, object);
 }
 

@@ -4,18 +4,25 @@
 //! `schema`; a value of the wrong type is treated here as absent.
 //! Source: `pkg/apis/*/validation` of Kubernetes, by behaviour; the API reference.
 
+mod admission;
 mod amount;
 mod at;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod checks;
 mod classes;
 mod cluster;
 mod cron;
+mod csi;
+mod definition;
+mod devices;
 mod error;
+mod flowcontrol;
 mod metadata;
 pub mod names;
 mod network;
+mod networking;
 mod pod;
 mod quantities;
 mod selectors;
@@ -40,6 +47,10 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let root = At::root(object);
     metadata::create(resource, &root, &mut errors);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom.validate(object, None));
+        return errors;
+    }
     match (resource.group, resource.kind) {
         ("", "ConfigMap") => storage::config_map(&root, &mut errors),
         ("", "Endpoints") => network::endpoints(&root, &mut errors),
@@ -54,6 +65,8 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ("", "ResourceQuota") => quantities::quota(&root, &mut errors),
         ("", "Secret") => storage::secret(&root, &mut errors),
         ("", "Service") => service::create(&root, &mut errors),
+        ("admissionregistration.k8s.io" | "apiregistration.k8s.io", kind) => admission::check(kind, &root, &mut errors),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::create(&root, &mut errors),
         ("apps", "ControllerRevision") => workloads::controller_revision(&root, &mut errors),
         ("apps", "DaemonSet") => workloads::daemon_set(&root, &mut errors),
         ("apps", "Deployment") => workloads::deployment(&root, &mut errors),
@@ -62,11 +75,16 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler(&root, &mut errors),
         ("batch", "CronJob") => batch::cron_job(&root, &mut errors),
         ("batch", "Job") => batch::job(&root, &mut errors),
+        ("certificates.k8s.io", _) => certificates::create(&root, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(&root, &mut errors),
+        ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::check(kind, &root, &mut errors),
+        ("networking.k8s.io", kind) => networking::create(kind, &root, &mut errors),
         ("node.k8s.io", "RuntimeClass") => classes::runtime_class(&root, &mut errors),
         ("policy", "PodDisruptionBudget") => workloads::disruption_budget(&root, &mut errors),
+        ("resource.k8s.io", kind) => devices::create(kind, &root, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => classes::priority_class(&root, &mut errors),
+        ("storage.k8s.io", kind) => csi::create(kind, &root, &mut errors),
         _ => {}
     }
     errors
@@ -78,6 +96,10 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
     let mut errors = Vec::new();
     let (root, before) = (At::root(new), At::root(old));
     metadata::update(resource, &root, &before, &mut errors);
+    if let Some(custom) = resource.custom {
+        errors.extend(custom.validate(new, Some(old)));
+        return errors;
+    }
     match (resource.group, resource.kind) {
         ("", "ConfigMap") => {
             storage::config_map(&root, &mut errors);
@@ -101,6 +123,8 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             storage::immutable(&root, &before, &["data"], &mut errors);
         }
         ("", "Service") => service::update(&root, &before, &mut errors),
+        ("admissionregistration.k8s.io" | "apiregistration.k8s.io", kind) => admission::check(kind, &root, &mut errors),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::update(&root, &before, &mut errors),
         ("apps", "ControllerRevision") => workloads::controller_revision_update(&root, &before, &mut errors),
         ("apps", "DaemonSet") => {
             workloads::daemon_set(&root, &mut errors);
@@ -124,14 +148,19 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::autoscaler_update(&root, &mut errors),
         ("batch", "CronJob") => batch::cron_job_update(&root, &mut errors),
         ("batch", "Job") => batch::job_update(&root, &before, &mut errors),
+        ("certificates.k8s.io", _) => certificates::update(&root, &before, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => {
             network::endpoint_slice(&root, &mut errors);
             same(&root.field("addressType"), &before.field("addressType"), &mut errors);
         }
+        ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::check(kind, &root, &mut errors),
+        ("networking.k8s.io", kind) => networking::update(kind, &root, &before, &mut errors),
         ("node.k8s.io", "RuntimeClass") => classes::runtime_class_update(&root, &before, &mut errors),
         ("policy", "PodDisruptionBudget") => workloads::disruption_budget(&root, &mut errors),
+        ("resource.k8s.io", kind) => devices::update(kind, &root, &before, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => classes::priority_class_update(&root, &before, &mut errors),
+        ("storage.k8s.io", kind) => csi::update(kind, &root, &before, &mut errors),
         _ => {}
     }
     errors

@@ -102,6 +102,12 @@ pub(crate) fn sentence(image: &ImportedImage) -> String {
 
 impl ListArguments {
     fn run(&self) -> anyhow::Result<ExitCode> {
+        if !self.node.data_dir.join("images").exists() {
+            anyhow::bail!(
+                "{} holds no images; is it the data directory of an agent (--data-dir)?",
+                self.node.data_dir.display()
+            );
+        }
         let images = ImageStore::open(&self.node.data_dir)?.list()?;
         if let Some(format @ (Format::Json | Format::Yaml)) = self.output {
             let document = images.iter().map(|image| {

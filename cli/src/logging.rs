@@ -46,6 +46,8 @@ impl LogArguments {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            // What cannot be logged is lost; complaining about it on the same descriptor would end the process.
+            .log_internal_errors(false)
             .with_ansi(std::io::stderr().is_terminal());
         match self.log_format {
             LogFormat::Human => builder.init(),

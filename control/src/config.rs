@@ -3,6 +3,7 @@
 //! Never here: reading files or flags; `cli` fills this in.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
@@ -10,6 +11,9 @@ use std::{
 };
 
 use ipnet::{IpNet, Ipv4Net};
+
+/// A quarter of a year.
+const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Everything [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
@@ -35,6 +39,10 @@ pub struct ServerConfig {
     pub node_grace: Duration,
     /// How long pods tolerate a node that is not ready or unreachable, unless they say otherwise.
     pub default_not_ready_toleration: Duration,
+    /// Collections whose objects are encrypted in the store, for example `secrets`.
+    pub encrypted: BTreeSet<String>,
+    /// The age at which the key they are encrypted with is replaced.
+    pub encryption_key_age: Duration,
 }
 
 impl ServerConfig {
@@ -87,6 +95,8 @@ impl Default for ServerConfig {
             node_port_range: 30000..=32767,
             node_grace: Duration::from_secs(40),
             default_not_ready_toleration: Duration::from_secs(300),
+            encrypted: BTreeSet::from(["secrets".to_owned()]),
+            encryption_key_age: ENCRYPTION_KEY_AGE,
         }
     }
 }

@@ -6,11 +6,11 @@
 //! others.
 //! Source: Kubernetes API conventions; "Kubernetes API Concepts".
 
+mod contents;
 mod create;
 mod delete;
 mod error;
 mod fields;
-mod namespace;
 pub mod object;
 mod patch;
 mod read;
@@ -26,7 +26,10 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write};
+use crate::{
+    kinds::Registry,
+    store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
+};
 
 pub use crate::auth::Caller;
 pub use delete::{DeleteOptions, Deleted, Propagation};
@@ -105,6 +108,7 @@ struct Inner {
     store: Store,
     config: EngineConfig,
     allocator: Allocator,
+    registry: Registry,
 }
 
 /// What a write comes to, decided from the current object.
@@ -149,6 +153,7 @@ impl Engine {
                 store,
                 config,
                 allocator,
+                registry: Registry::builtin(),
             }),
         })
     }
@@ -157,6 +162,12 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Which kinds are served.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
     }
 
     /// Every object of a collection, newest versions, decoded.
@@ -184,7 +195,7 @@ impl Engine {
         let key = key(resource, namespace, name);
         for _ in 0..ROUNDS_MAX {
             let stored = self.stored(resource, &key)?;
-            let current = object::decode(&stored)?;
+            let current = object::decode_as(resource, &stored)?;
             let next = decide(&current)?;
             match self.step(resource, &stored, &current, next, dry_run).await? {
                 Some(outcome) => return Ok(outcome),
@@ -219,7 +230,7 @@ impl Engine {
                 .change(Some(current), &mut new, rand::random())
                 .map_err(|causes| invalid(target(), causes))?,
         };
-        if !removed && new == *current {
+        if !removed && new == *current && object::is_in_storage_version(resource, stored) {
             return Ok(Some(Outcome::Kept(new)));
         }
         let write = Write {
@@ -228,7 +239,7 @@ impl Engine {
             op: if removed {
                 crate::store::Op::Delete
             } else {
-                crate::store::Op::Put(object::encode(&new))
+                crate::store::Op::Put(object::encode_as(resource, &new))
             },
         };
         let Some(revision) = self.commit(target(), write, Vec::new(), &claim, dry_run).await? else {

@@ -6,8 +6,11 @@
 mod admission;
 pub mod auth;
 pub mod config;
+mod definitions;
 pub mod driver;
+mod durable;
 pub mod engine;
+pub mod kinds;
 pub mod pki;
 mod rest;
 mod server;

@@ -6,7 +6,6 @@
 //! what, and the wire.
 //! Source: RFC 5280; Kubernetes, "PKI certificates and requirements".
 
-mod durable;
 mod kubeconfig;
 mod serving;
 
@@ -27,7 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::auth::{MASTERS_GROUP, NODE_USER_PREFIX, NODES_GROUP};
 
-pub use durable::{WriteFileError, make_private_dir, write_file};
+pub use crate::durable::{WriteFileError, make_private_dir, write_file};
 pub use kubeconfig::kubeconfig;
 pub use serving::ServingCertificate;
 

@@ -21,7 +21,7 @@ mod watch;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use api::resource::Resource;
+use api::resource::{Kinds, Resource};
 use axum::body::Body;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
@@ -97,7 +97,15 @@ impl Rest {
 
     async fn answer(self, caller: Caller, parts: http::request::Parts, body: Body) -> Result<Response<Body>, ApiError> {
         let route = path::parse(parts.uri.path());
-        authorize(&caller, &parts.method, &parts.uri, &parts.headers, route.as_ref())?;
+        let kinds = self.inner.engine.registry().kinds();
+        authorize(
+            &caller,
+            &parts.method,
+            &parts.uri,
+            &parts.headers,
+            route.as_ref(),
+            &kinds,
+        )?;
         let route = route.ok_or(ApiError::NoSuchPath)?;
         let context = Context {
             rest: self,
@@ -107,7 +115,7 @@ impl Rest {
             headers: parts.headers,
         };
         if let Route::Objects(object) = &route {
-            let resource = object.resource().ok_or(ApiError::NoSuchPath)?;
+            let resource = object.resource(&kinds).ok_or(ApiError::NoSuchPath)?;
             if is_long(&context, object) {
                 return objects::handle(&context, resource, object, body).await;
             }
@@ -126,17 +134,18 @@ impl Context {
     }
 
     async fn other(&self, route: Route) -> Result<Response<Body>, ApiError> {
+        let kinds = self.engine().registry().kinds();
         match route {
             Route::Root => Ok(discovery::root()),
             Route::Version => Ok(health::version()),
             Route::Health { check, part } => health::check(self, &check, &part),
-            Route::CoreVersions => Ok(discovery::core_versions(&self.headers)),
-            Route::Groups => Ok(discovery::groups(&self.headers)),
-            Route::Group(group) => discovery::group(&self.headers, &group),
-            Route::Resources { group, version } => discovery::resources(&self.headers, &group, &version),
-            Route::OpenApiV2 => Ok(openapi::v2(&self.headers)),
-            Route::OpenApiIndex => Ok(openapi::index(&self.headers)),
-            Route::OpenApiDocument(path) => openapi::document(&self.headers, &path, self.query.has("hash")),
+            Route::CoreVersions => Ok(discovery::core_versions(&self.headers, &kinds)),
+            Route::Groups => Ok(discovery::groups(&self.headers, &kinds)),
+            Route::Group(group) => discovery::group(&self.headers, &kinds, &group),
+            Route::Resources { group, version } => discovery::resources(&self.headers, &kinds, &group, &version),
+            Route::OpenApiV2 => Ok(openapi::v2(&self.headers, &kinds)),
+            Route::OpenApiIndex => Ok(openapi::index(&self.headers, &kinds)),
+            Route::OpenApiDocument(path) => openapi::document(&self.headers, &kinds, &path, self.query.has("hash")),
             Route::NodeNet { node, what } => nodes::net(self, &node, &what).await,
             Route::Objects(_) => Err(ApiError::NoSuchPath),
         }
@@ -166,6 +175,7 @@ fn authorize(
     uri: &Uri,
     headers: &HeaderMap,
     route: Option<&Route>,
+    kinds: &Kinds,
 ) -> Result<(), ApiError> {
     if auth::may_use_api(caller) {
         return Ok(());
@@ -178,7 +188,7 @@ fn authorize(
         return Ok(());
     }
     if let Some(Route::Objects(object)) = route
-        && let Some(resource) = object.resource()
+        && let Some(resource) = object.resource(kinds)
     {
         return Err(forbidden(caller, method, uri, resource, object));
     }

@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod listener;
+mod registration;
 
 use std::{
     io,
@@ -24,11 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
-    ServerConfig, driver,
+    ServerConfig,
+    definitions::Definitions,
+    driver,
     engine::{Engine, EngineConfig},
     pki::{self, Authority, ServingCertificate},
     rest::Rest,
-    store::{OpenError, ReadError, Store, StoreConfig},
+    store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
 };
 
@@ -123,7 +126,15 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         .map_or(config.listen.port(), |address| address.port());
     let authority = Authority::open(&path.join("pki")).map_err(ServerError::Authority)?;
     let acceptor = acceptor(&config, &authority)?;
-    let store = Store::open(StoreConfig::new(path.join("store.redb"))).map_err(ServerError::Store)?;
+    let store = Store::open(StoreConfig {
+        seal: Some(SealConfig {
+            key_file: path.join("pki").join("store-keys.json"),
+            collections: config.encrypted.clone(),
+            key_age_max: config.encryption_key_age,
+        }),
+        ..StoreConfig::new(path.join("store.redb"))
+    })
+    .map_err(ServerError::Store)?;
     let result = serve(&config, listener, port, acceptor, authority, store.clone(), shutdown).await;
     store.close().await;
     result
@@ -139,10 +150,12 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServerError> {
     let engine = Engine::new(store.clone(), engine_config(config)).map_err(ServerError::Read)?;
+    let (definitions, changes) = Definitions::open(engine.clone()).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
     bootstrap::priority_classes(&engine)
         .await
         .map_err(ServerError::Bootstrap)?;
+    registration::make(&engine).await.map_err(ServerError::Bootstrap)?;
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
         .map_err(ServerError::Bootstrap)?;
@@ -153,6 +166,7 @@ async fn serve(
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     let planners = planners(planner_config(config, port, &authority));
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
+    let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
     let rest = Rest::new(engine, nodes.clone(), stop.clone());
     let router = Router::new()
         .route_service(NODE_STREAM_PATH, nodes.service())
@@ -174,6 +188,7 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
+    definitions.abort();
     result
 }
 

@@ -13,6 +13,7 @@ mod database;
 mod hub;
 pub mod machine;
 mod read;
+mod seal;
 mod tables;
 mod watcher;
 mod writer;
@@ -27,10 +28,11 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
-use self::{database::Database, hub::Hub, writer::Request};
+use self::{database::Database, hub::Hub, seal::Seal, writer::Request};
 pub use self::{
     database::StorageFailure,
     read::{ListRequest, Page},
+    seal::{KeyFileError, SealConfig},
     watcher::{WatchEnd, WatchEvent, Watcher},
 };
 
@@ -178,6 +180,8 @@ pub struct StoreConfig {
     pub compaction_interval: Duration,
     /// Revisions that compaction always leaves.
     pub kept_revisions: u64,
+    /// Which values are encrypted in the file; none if absent.
+    pub seal: Option<SealConfig>,
 }
 
 impl StoreConfig {
@@ -189,6 +193,7 @@ impl StoreConfig {
             cache_bytes: CACHE_BYTES,
             compaction_interval: COMPACTION_INTERVAL,
             kept_revisions: KEPT_REVISIONS,
+            seal: None,
         }
     }
 }
@@ -214,6 +219,19 @@ pub enum OpenError {
         found: u64,
         /// Ours.
         supported: u64,
+    },
+    /// The keys of encrypted values cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The keys are not the ones that values are encrypted with: their file was lost, or is another store's.
+    #[error(
+        "values in {path} are encrypted with key {key:08x}, which is not there; restore the key file from a backup"
+    )]
+    KeyMissing {
+        /// The database.
+        path: PathBuf,
+        /// The key's id.
+        key: u64,
     },
     /// The writer thread could not be started.
     #[error("start the writer thread")]
@@ -312,7 +330,8 @@ impl Store {
     /// # Errors
     /// See [`OpenError`]; nothing was changed.
     pub fn open(config: StoreConfig) -> Result<Store, OpenError> {
-        let database = Database::open(&config.path, config.cache_bytes)?;
+        let seal = config.seal.as_ref().map_or_else(|| Ok(Seal::nothing()), Seal::open)?;
+        let database = Database::open(&config.path, config.cache_bytes, seal)?;
         Store::start(database, &config)
     }
 

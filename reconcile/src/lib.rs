@@ -5,6 +5,7 @@
 
 mod builtin;
 mod defaults;
+pub mod definitions;
 mod deployment;
 pub mod endpointslice;
 mod eviction;

@@ -1,7 +1,7 @@
 //! The node's links, routes and pod namespaces in the real kernel, without control plane and eBPF.
 //!
 //! Each test works in network namespaces of its own and removes them.
-
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 #![allow(missing_docs, reason = "a test program")]
 
 use std::{
@@ -332,9 +332,22 @@ fn routes_follow_the_list_of_nodes_and_cleanup_takes_the_nodes_links() {
             .join()
             .unwrap()
             .unwrap();
-        assert_eq!(removed.links.len(), 2, "{removed:?}");
+        // The pod's link went with its namespace, when its mount was undone; the kernel takes its time over it.
+        assert!(
+            removed.links.iter().any(|link| link == agent::net::OVERLAY_LINK),
+            "{removed:?}"
+        );
         assert_eq!(removed.addresses, [agent::net::DNS_ADDRESS]);
-        assert_eq!(names(&netlink).await, ["lo", "uplink0"].map(str::to_owned).into());
+        let left = ["lo", "uplink0"].map(str::to_owned).into();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while names(&netlink).await != left {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "left: {:?}",
+                names(&netlink).await
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     });
 }
 

@@ -1,7 +1,7 @@
 //! Real containers of the pod workers and their shims, without control plane and eBPF. Needs root.
 //!
 //! The workers run in a process of their own with several threads, so that it can be killed.
-
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
 #![allow(missing_docs, reason = "a test program")]
 
 #[path = "pods_containers/node.rs"]

@@ -25,6 +25,8 @@ use super::sys::{self, LinkTarget};
 
 /// `BPF_FS_MAGIC`.
 const BPF_FS: i64 = 0xcafe_4a11;
+/// Where systems have it; service managers mount it there, and it stays for others.
+const BPF_FS_HOME: &str = "/sys/fs/bpf";
 /// Source of a bpffs that was mounted here: `/proc/self/mounts` tells whose it is.
 const MOUNT_SOURCE: &str = "skep";
 const MAPS: &str = "maps";
@@ -39,6 +41,11 @@ pub(super) struct Pins {
 impl Pins {
     /// Makes what is missing: a mount of bpffs, and the directories.
     pub(super) fn prepare(bpffs: &Path) -> io::Result<Self> {
+        let home = Path::new(BPF_FS_HOME);
+        if bpffs != home && bpffs.starts_with(home) && !is_bpffs(home)? {
+            // Nobody has mounted it yet, and the kernel's own directory takes no directories.
+            mount(Some("bpf"), home, Some("bpf"), MsFlags::empty(), Some("mode=0700"))?;
+        }
         fs::create_dir_all(bpffs)?;
         if !is_bpffs(bpffs)? {
             mount(

@@ -210,17 +210,7 @@ impl Archive {
                 .collect();
             self.collect(descriptor, &names, 0, &mut found, &mut elsewhere)?;
         }
-        if found.is_empty() {
-            return Err(ArchiveError::Platform {
-                architecture: oci_architecture(),
-                available: if elsewhere.is_empty() {
-                    "no manifest".to_owned()
-                } else {
-                    elsewhere.join(", ")
-                },
-            });
-        }
-        Ok(found)
+        some(found, &elsewhere)
     }
 
     fn collect(
@@ -254,8 +244,8 @@ impl Archive {
         let manifest: Manifest = decode(&descriptor.digest, &bytes)?;
         let config_json = self.blob(&manifest.config.digest)?;
         let config: ConfigBlob = decode(&manifest.config.digest, &config_json)?;
-        if !config.os.is_empty() && (config.os != "linux" || config.architecture != oci_architecture()) {
-            elsewhere.push(format!("{}/{}", config.os, config.architecture));
+        if let Some(platform) = config.elsewhere() {
+            elsewhere.push(platform);
             return Ok(());
         }
         check_layers(manifest.layers.len(), &config)?;
@@ -287,37 +277,64 @@ impl Archive {
         if manifests.is_empty() {
             return Err(ArchiveError::NotAnImage);
         }
-        manifests
-            .into_iter()
-            .map(|manifest| {
-                let config_json = self.document(&manifest.config)?;
-                let id = sha256(&config_json);
-                let announced = manifest.config.trim_end_matches(".json").rsplit('/').next();
-                if let Some(hex) = announced.filter(|hex| super::reference::is_sha256_hex(hex)) {
-                    verify(&manifest.config, &format!("sha256:{hex}"), &config_json)?;
-                }
-                let config: ConfigBlob = decode(&manifest.config, &config_json)?;
-                check_layers(manifest.layers.len(), &config)?;
-                let layers = manifest
-                    .layers
-                    .into_iter()
-                    .zip(&config.rootfs.diff_ids)
-                    .map(|(entry, diff_id)| ArchivedLayer {
-                        entry,
-                        digest: None,
-                        diff_id: diff_id.clone(),
-                    })
-                    .collect();
-                Ok(ArchivedImage {
-                    names: manifest.repo_tags,
-                    manifest_digest: None,
-                    id,
-                    config_json,
-                    config,
-                    layers,
+        let mut found = Vec::new();
+        let mut elsewhere = Vec::new();
+        for manifest in manifests {
+            let config_json = self.document(&manifest.config)?;
+            let id = sha256(&config_json);
+            let announced = manifest.config.trim_end_matches(".json").rsplit('/').next();
+            if let Some(hex) = announced.filter(|hex| super::reference::is_sha256_hex(hex)) {
+                verify(&manifest.config, &format!("sha256:{hex}"), &config_json)?;
+            }
+            let config: ConfigBlob = decode(&manifest.config, &config_json)?;
+            if let Some(platform) = config.elsewhere() {
+                elsewhere.push(platform);
+                continue;
+            }
+            check_layers(manifest.layers.len(), &config)?;
+            let layers = manifest
+                .layers
+                .into_iter()
+                .zip(&config.rootfs.diff_ids)
+                .map(|(entry, diff_id)| ArchivedLayer {
+                    entry,
+                    digest: None,
+                    diff_id: diff_id.clone(),
                 })
-            })
-            .collect()
+                .collect();
+            found.push(ArchivedImage {
+                names: manifest.repo_tags,
+                manifest_digest: None,
+                id,
+                config_json,
+                config,
+                layers,
+            });
+        }
+        some(found, &elsewhere)
+    }
+}
+
+/// The images for this machine, or that there is none.
+fn some(found: Vec<ArchivedImage>, elsewhere: &[String]) -> Result<Vec<ArchivedImage>, ArchiveError> {
+    if found.is_empty() {
+        return Err(ArchiveError::Platform {
+            architecture: oci_architecture(),
+            available: if elsewhere.is_empty() {
+                "no manifest".to_owned()
+            } else {
+                elsewhere.join(", ")
+            },
+        });
+    }
+    Ok(found)
+}
+
+impl ConfigBlob {
+    /// The platform the image is for, if it says so and that is not this machine's.
+    fn elsewhere(&self) -> Option<String> {
+        let is_here = self.os.is_empty() || (self.os == "linux" && self.architecture == oci_architecture());
+        (!is_here).then(|| format!("{}/{}", self.os, self.architecture))
     }
 }
 

@@ -230,6 +230,8 @@ fn operation(row: &Resource, target: Target<'_>, reach: Reach, verb: &str) -> Va
         let content: Map<String, Value> = match verb {
             "patch" => PATCH_TYPES
                 .iter()
+                // Nobody says of a custom kind how its lists are merged.
+                .filter(|media| row.custom.is_none() || !media.contains("strategic"))
                 .map(|media| ((*media).to_owned(), schema.clone()))
                 .collect(),
             _ => [("*/*".to_owned(), schema)].into_iter().collect(),

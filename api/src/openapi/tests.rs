@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{group_document, index, v2, v2_protobuf};
-use crate::resource::group_versions;
+use crate::resource::{Kinds, group_versions};
 
 /// Every `$ref` in a document.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
@@ -27,7 +27,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn the_index_names_each_group_with_a_hash() {
-    let index = index();
+    let index = index(&Kinds::builtin());
     let paths = index["paths"].as_object().unwrap();
     for (group, version) in group_versions() {
         let path = match group {
@@ -41,16 +41,16 @@ fn the_index_names_each_group_with_a_hash() {
         let url = entry["serverRelativeURL"].as_str().unwrap();
         let hash = url.strip_prefix(&format!("/openapi/v3/{path}?hash=")).unwrap();
         assert_eq!(hash.len(), 128, "{path}");
-        assert!(group_document(path).is_some(), "{path}");
+        assert!(group_document(&Kinds::builtin(), path).is_some(), "{path}");
     }
-    assert_eq!(group_document("apis/batch/v2"), None);
-    assert_eq!(group_document(""), None);
+    assert_eq!(group_document(&Kinds::builtin(), "apis/batch/v2"), None);
+    assert_eq!(group_document(&Kinds::builtin(), ""), None);
 }
 
 #[test]
 fn every_reference_leads_to_a_schema_and_nothing_of_ours_is_shown() {
-    for path in index()["paths"].as_object().unwrap().keys() {
-        let document = group_document(path).unwrap();
+    for path in index(&Kinds::builtin())["paths"].as_object().unwrap().keys() {
+        let document = group_document(&Kinds::builtin(), path).unwrap();
         let mut found = BTreeSet::new();
         references(&document, &mut found);
         for target in found {
@@ -63,7 +63,7 @@ fn every_reference_leads_to_a_schema_and_nothing_of_ours_is_shown() {
 
 #[test]
 fn operations_carry_their_kind_and_accept_field_validation() {
-    let document = group_document("apis/apps/v1").unwrap();
+    let document = group_document(&Kinds::builtin(), "apis/apps/v1").unwrap();
     let item = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"];
     let patch = &item["patch"];
     assert_eq!(
@@ -81,7 +81,7 @@ fn operations_carry_their_kind_and_accept_field_validation() {
     assert_eq!(item["parameters"][0]["name"], "name");
     let scale = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"]["put"];
     assert_eq!(scale["x-kubernetes-group-version-kind"]["kind"], "Scale");
-    let core = group_document("api/v1").unwrap();
+    let core = group_document(&Kinds::builtin(), "api/v1").unwrap();
     assert!(core["paths"]["/api/v1/nodes/{name}"]["get"].is_object());
     assert_eq!(core["paths"]["/api/v1/namespaces"]["delete"], Value::Null);
     assert!(core["paths"]["/api/v1/pods"]["get"].is_object());
@@ -89,7 +89,7 @@ fn operations_carry_their_kind_and_accept_field_validation() {
 
 #[test]
 fn schemas_keep_kinds_and_patch_keys() {
-    let document = group_document("apis/apps/v1").unwrap();
+    let document = group_document(&Kinds::builtin(), "apis/apps/v1").unwrap();
     let schemas = &document["components"]["schemas"];
     assert_eq!(
         schemas["io.k8s.api.apps.v1.Deployment"]["x-kubernetes-group-version-kind"],
@@ -109,7 +109,7 @@ fn schemas_keep_kinds_and_patch_keys() {
 
 #[test]
 fn the_older_format_has_definitions_and_body_parameters() {
-    let document = v2();
+    let document = v2(&Kinds::builtin());
     let mut found = BTreeSet::new();
     references(&document, &mut found);
     for target in found {
@@ -170,7 +170,7 @@ fn named(message: &[u8], list: u64, name: &str) -> Vec<u8> {
 
 #[test]
 fn the_older_document_as_protobuf_holds_paths_types_and_extensions() {
-    let document = v2_protobuf();
+    let document = v2_protobuf(&Kinds::builtin());
     assert_eq!(one(&document, 1), b"2.0");
     assert_eq!(one(&one(&document, 2), 1), b"Kubernetes");
 

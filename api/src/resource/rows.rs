@@ -3,32 +3,48 @@
 use super::{Resource, Subresource};
 use crate::object::Scope;
 
+mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
 mod apps;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod coordination;
 mod core;
+mod devices;
 mod discovery;
 mod events;
+mod flowcontrol;
+mod networking;
 mod node;
 mod policy;
 mod scheduling;
+mod storage;
 
 /// The rows of every group, the core group first, then by name.
 pub(super) const GROUPS: &[&[Resource]] = &[
     core::ROWS,
+    admissionregistration::ROWS,
+    apiextensions::ROWS,
+    apiregistration::ROWS,
     apps::ROWS,
     autoscaling::ROWS,
     batch::ROWS,
+    certificates::ROWS,
     coordination::ROWS,
     discovery::ROWS,
     events::ROWS,
+    flowcontrol::ROWS,
+    networking::ROWS,
     node::ROWS,
     policy::ROWS,
+    devices::ROWS,
     scheduling::ROWS,
+    storage::ROWS,
 ];
 
-const ALL_VERBS: &[&str] = &[
+pub(crate) const ALL_VERBS: &[&str] = &[
     "create",
     "delete",
     "deletecollection",
@@ -44,7 +60,7 @@ const NO_COLLECTION_DELETE: &[&str] = &["create", "delete", "get", "list", "patc
 const CREATE: &[&str] = &["create"];
 /// What the server tells of itself.
 const READ: &[&str] = &["get", "list"];
-const READ_WRITE: &[&str] = &["get", "patch", "update"];
+pub(crate) const READ_WRITE: &[&str] = &["get", "patch", "update"];
 
 /// The `status` path of a kind.
 const fn status(
@@ -63,7 +79,7 @@ const fn status(
     }
 }
 
-const SCALE: Subresource = Subresource {
+pub(crate) const SCALE: Subresource = Subresource {
     name: "scale",
     group: "autoscaling",
     version: "v1",
@@ -79,6 +95,7 @@ const ROW: Resource = Resource {
     plural: "",
     singular: "",
     kind: "",
+    list_kind: "",
     short_names: &[],
     categories: &[],
     scope: Scope::Namespaced,
@@ -87,5 +104,6 @@ const ROW: Resource = Resource {
     definition: "",
     selectable_fields: &[],
     counts_generation: false,
+    custom: None,
     stored_as: None,
 };

@@ -16,7 +16,7 @@ pub(super) fn age(item: &Value, now: Timestamp) -> Value {
 }
 
 /// The time since a timestamp, or `<unknown>`.
-pub(super) fn since(timestamp: &Value, now: Timestamp) -> String {
+pub(crate) fn since(timestamp: &Value, now: Timestamp) -> String {
     match timestamp.as_str().and_then(|text| text.parse::<Timestamp>().ok()) {
         Some(then) => human(now.as_second() - then.as_second()),
         None => "<unknown>".to_owned(),

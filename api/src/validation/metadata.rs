@@ -134,6 +134,8 @@ fn name_check(resource: &Resource) -> fn(&str) -> Result<(), String> {
     match (resource.group, resource.kind) {
         ("", "Namespace") => names::dns_label,
         ("", "Service") => names::dns_1035_label,
+        // The name says what the object is about, and is checked with that.
+        ("apiregistration.k8s.io", "APIService") | ("networking.k8s.io", "IPAddress") => |_| Ok(()),
         ("apps", "StatefulSet") => names::dns_label,
         ("", "Event") | ("policy", "PodDisruptionBudget") => names::path_segment,
         _ => names::dns_subdomain,

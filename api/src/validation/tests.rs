@@ -2,6 +2,8 @@
 
 mod batch;
 mod classes;
+mod extensions;
+mod networking;
 mod pods;
 mod quantities;
 mod services;

@@ -54,6 +54,12 @@ pub(crate) struct ClusterArguments {
     /// How long pods stay on a node that is not ready, unless they say otherwise.
     #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = humantime::parse_duration)]
     pub(crate) not_ready_toleration: Duration,
+    /// Kinds whose objects are encrypted in the store, named as in `kubectl get`: secrets, deployments.apps.
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',', default_value = "secrets", value_parser = parse_encrypted)]
+    pub(crate) encrypt: Vec<String>,
+    /// The age at which the key they are encrypted with is replaced and all of them are encrypted anew.
+    #[arg(long, value_name = "DURATION", default_value = "90days", value_parser = humantime::parse_duration)]
+    pub(crate) encryption_key_age: Duration,
 }
 
 /// First and last port.
@@ -77,6 +83,23 @@ pub(crate) fn parse_grace(text: &str) -> Result<Duration, String> {
         return Err("must be at least 1s".to_owned());
     }
     Ok(grace)
+}
+
+fn parse_encrypted(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    if text.starts_with(|first: char| first.is_ascii_lowercase()) && text.bytes().all(is_name) {
+        Ok(text.to_owned())
+    } else {
+        Err("a kind is its plural name with its group behind it, as in secrets or deployments.apps".to_owned())
+    }
+}
+
+/// Where the store keeps the kind that clients call `deployments.apps`.
+fn collection(kind: &str) -> String {
+    match kind.split_once('.') {
+        Some((plural, group)) => format!("{group}/{plural}"),
+        None => kind.to_owned(),
+    }
 }
 
 fn parse_port_range(text: &str) -> Result<PortRange, String> {
@@ -112,6 +135,11 @@ impl ClusterArguments {
                 "--not-ready-toleration",
                 humantime::format_duration(self.not_ready_toleration).to_string(),
             ),
+            ("--encrypt", self.encrypt.join(",")),
+            (
+                "--encryption-key-age",
+                humantime::format_duration(self.encryption_key_age).to_string(),
+            ),
         ]
         .into_iter()
         .flat_map(|(flag, value)| [flag.into(), value.into()])
@@ -144,6 +172,8 @@ impl ServerArguments {
             node_port_range: cluster.service_node_port_range.into(),
             node_grace: cluster.node_grace_period,
             default_not_ready_toleration: cluster.not_ready_toleration,
+            encrypted: cluster.encrypt.iter().map(|kind| collection(kind)).collect(),
+            encryption_key_age: cluster.encryption_key_age,
         })
     }
 }

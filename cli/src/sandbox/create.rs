@@ -63,6 +63,9 @@ pub(crate) struct CreateArguments {
 impl CreateArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         super::require_root()?;
+        let _operation = registry::lock_operation(&self.name.name, || {
+            eprintln!("waiting for another command that makes or removes this sandbox");
+        })?;
         let progress = Progress::start(&format!("Creating the sandbox {}", self.name.name));
         let sandbox = self.claim()?;
         if let Err(error) = self.build(&sandbox, &progress) {

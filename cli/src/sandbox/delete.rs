@@ -36,6 +36,9 @@ pub(crate) struct DeleteArguments {
 impl DeleteArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         super::require_root()?;
+        let _operation = registry::lock_operation(&self.name.name, || {
+            eprintln!("waiting for another command that makes or removes this sandbox");
+        })?;
         let sandbox = match registry::find(&self.name.name) {
             Ok(sandbox) => sandbox,
             Err(error @ RegistryError::Unknown { .. }) => match self.find_in_data_dir()? {

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     net::Ipv4Addr,
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
 };
 
@@ -127,6 +128,40 @@ pub(crate) fn lock() -> Result<Lock, RegistryError> {
         Ok(file)
     };
     open().map(Lock).map_err(|source| RegistryError::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Held while a sandbox is made or removed: one such work at a time for each name.
+pub(crate) struct Operation(#[expect(dead_code, reason = "closing it lets others work")] File);
+
+/// Waits until nobody makes or removes the sandbox. `waiting` is called once if that takes a while.
+pub(crate) fn lock_operation(name: &SandboxName, waiting: impl FnOnce()) -> Result<Operation, RegistryError> {
+    let path = Path::new(DIRECTORY).join(".operations.lock");
+    let open = || {
+        fs::create_dir_all(DIRECTORY)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        // One byte of one file for each name; names that share a byte wait for each other, which does no harm.
+        let byte = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: name.digest().into(),
+            l_len: 1,
+            l_pid: 0,
+        };
+        match nix::fcntl::fcntl(file.as_raw_fd(), nix::fcntl::FcntlArg::F_OFD_SETLK(&byte)) {
+            Err(nix::Error::EAGAIN | nix::Error::EACCES) => {
+                waiting();
+                nix::fcntl::fcntl(file.as_raw_fd(), nix::fcntl::FcntlArg::F_OFD_SETLKW(&byte))?;
+            }
+            outcome => {
+                outcome?;
+            }
+        }
+        Ok(file)
+    };
+    open().map(Operation).map_err(|source| RegistryError::Io {
         path: path.clone(),
         source,
     })

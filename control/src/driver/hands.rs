@@ -30,6 +30,14 @@ impl Hands for Engine {
                     .await
             }
             Step::Patch { key, part, patch } => {
+                if part == Part::Finalize {
+                    // The planner knows of no contents any more, but it does not know every kind.
+                    let left = self.empty_namespace(&caller, &key.name).await.map_err(refusal)?;
+                    if !left.is_empty() {
+                        let left = left.join(", ");
+                        return Err(StepError::Failed(format!("Some resources are remaining: {left}")));
+                    }
+                }
                 let subresource = match part {
                     Part::Main => None,
                     Part::Status => Some("status"),

@@ -41,15 +41,22 @@ impl Engine {
     /// See [`ApiError`]; nothing was written.
     pub async fn create(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         resource: &Resource,
         namespace: &str,
         mut object: Value,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
+        if self.inner.registry.is_closing(resource) {
+            // As Kubernetes: its definition is being deleted, and its objects with it.
+            return Err(ApiError::MethodNotAllowed);
+        }
         fields::identify(resource, &mut object)?;
         fields::check(resource, &mut object, options)?;
         place(resource, namespace, &mut object)?;
+        if strategy::is_certificate_request(resource) {
+            strategy::certificates::note_requester(&mut object, caller);
+        }
         if !meta_str(&object, "resourceVersion").is_empty() {
             let detail = "resourceVersion should not be set on objects to be created";
             return Err(ApiError::BadRequest(detail.to_owned()));
@@ -135,7 +142,7 @@ impl Engine {
         let write = Write {
             key,
             expect: Expect::Absent,
-            op: Op::Put(object::encode(&object)),
+            op: Op::Put(object::encode_as(resource, &object)),
         };
         let outcome = self
             .commit(target.clone(), write, checks, &claim, options.dry_run)

@@ -5,6 +5,7 @@
 //! Source: Kubernetes, "Garbage Collection", "Finalizers", "Pod Lifecycle: Termination of Pods".
 
 use api::{Kind, Timestamp, conversion, resource::Resource, validation::SYSTEM_PRIORITY_CLASSES};
+use reconcile::definitions::{self, CLEANUP_FINALIZER};
 use serde_json::{Value, json};
 
 use super::{
@@ -125,6 +126,9 @@ fn decide(resource: &Resource, current: &Value, options: &DeleteOptions, now: Ti
         shorten(resource, current, &mut new, options, grace, now);
     } else {
         mark(&mut new, grace, now);
+        if strategy::is_definition(resource) {
+            keep_until_clean(&mut new, now);
+        }
         if is_namespace(resource) {
             new["status"]["phase"] = json!("Terminating");
         }
@@ -147,6 +151,19 @@ fn pod_grace(pod: &Value, options: &DeleteOptions) -> i64 {
         // A negative grace is a client that means "at once, but do ask".
         negative if negative < 0 => 1,
         grace => grace,
+    }
+}
+
+/// A definition stays until its objects are gone.
+fn keep_until_clean(definition: &mut Value, now: Timestamp) {
+    let mut list: Vec<String> = finalizers(definition).into_iter().map(str::to_owned).collect();
+    if !list.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER) {
+        list.push(CLEANUP_FINALIZER.to_owned());
+    }
+    metadata_mut(definition).insert("finalizers".to_owned(), json!(list));
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    if let Some(status) = definitions::terminating(definition, "InstanceDeletionPending", message, now) {
+        definition["status"] = status;
     }
 }
 

@@ -62,6 +62,54 @@ pub fn decode(stored: &Stored) -> Result<Value, ApiError> {
     Ok(object)
 }
 
+/// The object as the resource's version shows it, with its `resourceVersion`.
+pub fn decode_as(resource: &Resource, stored: &Stored) -> Result<Value, ApiError> {
+    let mut object = decode(stored)?;
+    show_as(resource, &mut object);
+    Ok(object)
+}
+
+/// Brings an object as it is stored into the form of the resource's version.
+pub fn show_as(resource: &Resource, object: &mut Value) {
+    if let Some(custom) = resource.custom {
+        custom.show(&resource.api_version(), object);
+    }
+    conversion::from_stored(resource, object);
+}
+
+/// Whether objects are shown as they are stored: built-in kinds in the version they are kept in.
+pub fn is_shown_as_stored(resource: &Resource) -> bool {
+    resource.custom.is_none() && resource.stored_as.is_none()
+}
+
+/// The stored object as JSON bytes, as the resource's version shows it, with its `resourceVersion`.
+pub fn bytes_as(resource: &Resource, stored: &Stored) -> Result<Bytes, ApiError> {
+    if is_shown_as_stored(resource) {
+        return Ok(bytes_with_revision(stored));
+    }
+    Ok(Bytes::from(decode_as(resource, stored)?.to_string()))
+}
+
+/// The bytes to store, see [`encode`]: of the version in which the kind's objects are stored.
+pub fn encode_as(resource: &Resource, object: &Value) -> Bytes {
+    match resource.custom {
+        None => encode(object),
+        Some(custom) => {
+            let mut object = object.clone();
+            object["apiVersion"] = json!(custom.storage_api_version());
+            encode(&object)
+        }
+    }
+}
+
+/// Whether the object is stored in the version in which the kind's objects are stored now.
+pub fn is_in_storage_version(resource: &Resource, stored: &Stored) -> bool {
+    resource.custom.is_none_or(|custom| {
+        let head = format!("{{\"apiVersion\":\"{}\",", custom.storage_api_version());
+        stored.value.starts_with(head.as_bytes())
+    })
+}
+
 pub(super) fn corrupt(key: &StoreKey, source: serde_json::Error) -> ApiError {
     ApiError::Corrupt {
         key: format!("{} {}/{}", key.collection, key.namespace, key.name),

@@ -17,6 +17,12 @@ use super::{
     update::{check_uid, check_version, part, replace},
 };
 
+const CUSTOM_PATCH_TYPES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
 /// A change relative to the object as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Patch {
@@ -46,6 +52,12 @@ impl Engine {
         patch: Patch,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
+        if resource.custom.is_some() && matches!(patch, Patch::Strategic(_)) {
+            // Nobody says of a custom kind how its lists are merged.
+            return Err(ApiError::UnsupportedMediaType {
+                accepted: CUSTOM_PATCH_TYPES,
+            });
+        }
         let scaled = subresource == Some("scale");
         let part = if scaled {
             scale::known(resource)?;
@@ -55,13 +67,10 @@ impl Engine {
         };
         let asked = resource;
         let resource = asked.stored();
-        if part == Part::Finalize {
-            self.empty_namespace(name, options).await?;
-        }
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 let wanted = if scaled {
-                    let mut wanted = scale::of(current);
+                    let mut wanted = scale::of(resource, current);
                     apply(resource, name, &patch, &mut wanted)?;
                     fixed(resource, current, &wanted)?;
                     scale::apply(resource, current, &wanted)?
@@ -74,7 +83,7 @@ impl Engine {
             .await?;
         let mut object = outcome.into_object();
         if scaled {
-            return Ok(scale::of(&object));
+            return Ok(scale::of(resource, &object));
         }
         conversion::from_stored(asked, &mut object);
         Ok(object)

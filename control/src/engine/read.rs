@@ -67,7 +67,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, or the store cannot be read.
     pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
-        object::decode(&self.get_stored(resource, namespace, name)?)
+        object::decode_as(resource, &self.get_stored(resource, namespace, name)?)
     }
 
     /// The object as it is stored, in the form of this row.
@@ -87,7 +87,7 @@ impl Engine {
     /// `NotFound` if the object or the kind's subresource does not exist.
     pub fn get_scale(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
         scale::known(resource)?;
-        Ok(scale::of(&self.get(resource, namespace, name)?))
+        Ok(scale::of(resource, &self.get(resource, namespace, name)?))
     }
 
     /// A page of a collection, in the form of this row. The selectors are about the stored form.
@@ -149,7 +149,7 @@ impl Engine {
             let count = page.items.len();
             for (index, item) in page.items.into_iter().enumerate() {
                 let scanned = item.key.clone();
-                if matches(&item, options)? {
+                if matches(resource, &item, options)? {
                     items.push(item);
                 }
                 let more = index + 1 < count || page.more;
@@ -217,8 +217,9 @@ pub(crate) fn read_error(error: ReadError, requested: Revision) -> ApiError {
     }
 }
 
-fn matches(item: &Stored, options: &ListOptions) -> Result<bool, ApiError> {
-    let object: Value = serde_json::from_slice(&item.value).map_err(|source| object::corrupt(&item.key, source))?;
+fn matches(resource: &Resource, item: &Stored, options: &ListOptions) -> Result<bool, ApiError> {
+    let mut object: Value = serde_json::from_slice(&item.value).map_err(|source| object::corrupt(&item.key, source))?;
+    object::show_as(resource, &mut object);
     Ok(selects(&object, &options.labels, &options.fields))
 }
 

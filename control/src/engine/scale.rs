@@ -17,7 +17,15 @@ pub(super) fn known(resource: &Resource) -> Result<(), ApiError> {
 }
 
 /// The Scale of an object.
-pub(super) fn of(object: &Value) -> Value {
+pub(super) fn of(resource: &Resource, object: &Value) -> Value {
+    let (wanted, present, selector) = match resource.custom.and_then(|custom| custom.scale_of(object)) {
+        Some(declared) => declared,
+        None => (
+            object["spec"]["replicas"].as_i64().unwrap_or(1),
+            object["status"]["replicas"].as_i64().unwrap_or(0),
+            selector_text(&object["spec"]["selector"]),
+        ),
+    };
     let mut meta = serde_json::Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = metadata(object).get(field) {
@@ -28,10 +36,10 @@ pub(super) fn of(object: &Value) -> Value {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": meta,
-        "spec": { "replicas": object["spec"]["replicas"].as_i64().unwrap_or(1) },
+        "spec": { "replicas": wanted },
         "status": {
-            "replicas": object["status"]["replicas"].as_i64().unwrap_or(0),
-            "selector": selector_text(object),
+            "replicas": present,
+            "selector": selector,
         },
     })
 }
@@ -54,7 +62,12 @@ pub(super) fn apply(resource: &Resource, object: &Value, scale: &Value) -> Resul
         return Err(invalid(target, vec![cause]));
     }
     let mut scaled = object.clone();
-    child_mut(&mut scaled, "spec").insert("replicas".to_owned(), json!(replicas));
+    match resource.custom {
+        Some(custom) => custom.set_scale(&mut scaled, replicas),
+        None => {
+            child_mut(&mut scaled, "spec").insert("replicas".to_owned(), json!(replicas));
+        }
+    }
     Ok(scaled)
 }
 

@@ -3,6 +3,8 @@
 //! Pure: functions of the old and the new object. Never here: defaults and validation (`api`), admission, the store.
 //! Source: Kubernetes API conventions, "Metadata", "Spec and Status"; the documented behaviour of each kind.
 
+pub(super) mod certificates;
+
 use api::{object::Scope, quantity::Quantity, resource::Resource, validation::JOB_LABELS};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -35,6 +37,8 @@ pub(super) enum Part {
     Status,
     /// `spec.finalizers` of a namespace.
     Finalize,
+    /// Whether a certificate may be issued.
+    Approval,
 }
 
 /// Brings a new object into the form in which it starts: server-owned metadata, first status.
@@ -87,6 +91,9 @@ fn first_status(resource: &Resource, object: &Value) -> FirstStatus {
     if !resource.has_status() {
         return FirstStatus::AsGiven;
     }
+    if resource.custom.is_some() {
+        return FirstStatus::Absent;
+    }
     match (resource.group, resource.kind) {
         ("", "Pod") => FirstStatus::Is(json!({ "phase": "Pending", "qosClass": qos_class(object) })),
         ("", "Namespace") => FirstStatus::Is(json!({ "phase": "Active" })),
@@ -110,6 +117,31 @@ fn first_status(resource: &Resource, object: &Value) -> FirstStatus {
             "expectedPods": 0,
         })),
         ("", "ResourceQuota") | ("batch", _) => FirstStatus::Is(json!({})),
+        ("apiextensions.k8s.io", _) => FirstStatus::Is(json!({
+            "acceptedNames": { "kind": "", "plural": "" },
+            "conditions": [],
+            "storedVersions": [storage_version(object)],
+        })),
+        ("networking.k8s.io", "Ingress") => FirstStatus::Is(json!({ "loadBalancer": {} })),
+        ("storage.k8s.io", "VolumeAttachment") => FirstStatus::Is(json!({ "attached": false })),
+        ("apiregistration.k8s.io", _) if object["spec"]["service"].is_null() => FirstStatus::Is(json!({
+            "conditions": [{
+                "type": "Available",
+                "status": "True",
+                "reason": "Local",
+                "message": "Local APIServices are always available",
+                "lastTransitionTime": metadata(object)["creationTimestamp"],
+            }],
+        })),
+        (
+            "admissionregistration.k8s.io"
+            | "apiregistration.k8s.io"
+            | "certificates.k8s.io"
+            | "flowcontrol.apiserver.k8s.io"
+            | "networking.k8s.io"
+            | "resource.k8s.io",
+            _,
+        ) => FirstStatus::Is(json!({})),
         ("apps", _) => FirstStatus::Is(json!({})),
         _ => FirstStatus::Absent,
     }
@@ -120,7 +152,9 @@ fn first_status(resource: &Resource, object: &Value) -> FirstStatus {
 pub(super) fn prepare_update(resource: &Resource, part: Part, old: &Value, wanted: Value) -> Value {
     match part {
         Part::Main => main_update(resource, old, wanted),
+        Part::Status if is_certificate_request(resource) => certificates::status_update(old, &wanted),
         Part::Status => status_update(resource, old, wanted),
+        Part::Approval => certificates::approval_update(old, &wanted),
         Part::Finalize => {
             let mut new = old.clone();
             let list = wanted["spec"]["finalizers"].clone();
@@ -154,6 +188,13 @@ fn main_update(resource: &Resource, old: &Value, mut new: Value) -> Value {
         child_mut(&mut new, "spec").insert("finalizers".to_owned(), list);
     }
     normalize(resource, &mut new);
+    if is_certificate_request(resource) {
+        // What is asked for does not change.
+        copy_field(old, &mut new, "spec");
+    }
+    if is_definition(resource) {
+        note_storage_version(&mut new);
+    }
     if resource.counts_generation && !same_spec(resource, old, &new) {
         bump_generation(&mut new);
     }
@@ -162,14 +203,17 @@ fn main_update(resource: &Resource, old: &Value, mut new: Value) -> Value {
 
 fn status_update(resource: &Resource, old: &Value, wanted: Value) -> Value {
     let mut new = old.clone();
-    let wanted_meta = metadata(&wanted);
-    let meta = metadata_mut(&mut new);
-    copy(wanted_meta, meta, "annotations");
-    copy(wanted_meta, meta, "finalizers");
-    if resource.group != "apps" {
-        copy(wanted_meta, meta, "labels");
+    // The metadata of custom kinds is written with the rest of the object.
+    if resource.custom.is_none() {
+        let wanted_meta = metadata(&wanted);
+        let meta = metadata_mut(&mut new);
+        copy(wanted_meta, meta, "annotations");
+        copy(wanted_meta, meta, "finalizers");
+        if resource.group != "apps" {
+            copy(wanted_meta, meta, "labels");
+        }
+        drop_empty(meta);
     }
-    drop_empty(meta);
     if let Some(fields) = new.as_object_mut() {
         match wanted.get("status").filter(|status| !status.is_null()) {
             Some(status) => fields.insert("status".to_owned(), status.clone()),
@@ -302,6 +346,47 @@ fn tie_pods(job: &mut Value, uid: &str) {
         .or_insert_with(|| json!(uid));
 }
 
+/// Whether the kind is that of requests of certificates.
+pub(super) fn is_certificate_request(resource: &Resource) -> bool {
+    resource.group == "certificates.k8s.io" && resource.kind == "CertificateSigningRequest"
+}
+
+fn copy_field(from: &Value, to: &mut Value, field: &str) {
+    let Some(fields) = to.as_object_mut() else { return };
+    match from.get(field) {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
+}
+
+/// Whether the kind is that of definitions of kinds.
+pub(super) fn is_definition(resource: &Resource) -> bool {
+    resource.group == "apiextensions.k8s.io" && resource.kind == "CustomResourceDefinition"
+}
+
+/// The version in which a definition's objects are stored.
+fn storage_version(definition: &Value) -> &str {
+    definition["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|version| version["storage"] == true)
+        .and_then(|version| version["name"].as_str())
+        .unwrap_or_default()
+}
+
+/// Objects may be stored in any version that ever was the one to store.
+fn note_storage_version(definition: &mut Value) {
+    let version = json!(storage_version(definition));
+    let status = child_mut(definition, "status");
+    let stored = status.entry("storedVersions").or_insert_with(|| json!([]));
+    if let Some(list) = stored.as_array_mut()
+        && !list.contains(&version)
+    {
+        list.push(version);
+    }
+}
+
 fn same_spec(resource: &Resource, old: &Value, new: &Value) -> bool {
     match (resource.group, resource.kind) {
         // A deployment's annotations are part of what is asked for; a class' description never is.
@@ -309,12 +394,17 @@ fn same_spec(resource: &Resource, old: &Value, new: &Value) -> bool {
         ("scheduling.k8s.io", "PriorityClass") => return true,
         _ => {}
     }
+    let has_status = resource.has_status() || resource.custom.is_none();
     let rest = |object: &Value| -> Vec<(String, Value)> {
         object
             .as_object()
             .into_iter()
             .flatten()
-            .filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
+            .filter(|(name, _)| match name.as_str() {
+                "metadata" | "apiVersion" | "kind" => false,
+                "status" => !has_status,
+                _ => true,
+            })
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     };

@@ -39,9 +39,6 @@ impl Engine {
         let mut wanted = acceptable(asked, namespace, name, wanted, options)?;
         conversion::to_stored(asked, &mut wanted);
         let resource = asked.stored();
-        if part == Part::Finalize {
-            self.empty_namespace(name, options).await?;
-        }
         self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
@@ -70,7 +67,7 @@ impl Engine {
                 replace(resource, Part::Main, current, scaled)
             })
             .await?;
-        Ok(scale::of(&outcome.into_object()))
+        Ok(scale::of(resource, &outcome.into_object()))
     }
 
     /// Assigns a pod to a node, unless it has one or is being deleted.
@@ -120,6 +117,7 @@ pub(super) fn part(resource: &Resource, subresource: Option<&str>) -> Result<Par
         None => Ok(Part::Main),
         Some("status") if resource.has_status() => Ok(Part::Status),
         Some("finalize") if is_namespace(resource) => Ok(Part::Finalize),
+        Some("approval") if strategy::is_certificate_request(resource) => Ok(Part::Approval),
         Some(_) => Err(ApiError::NoSuchPath),
     }
 }

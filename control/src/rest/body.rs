@@ -20,6 +20,7 @@ const OBJECT_TYPES: &[&str] = &[
     "application/yaml",
     "application/vnd.kubernetes.protobuf",
 ];
+const CUSTOM_OBJECT_TYPES: &[&str] = &["application/json", "application/yaml"];
 const PATCH_TYPES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -44,6 +45,12 @@ pub(super) async fn object(
     body: Body,
     options: &WriteOptions,
 ) -> Result<Value, ApiError> {
+    if resource.custom.is_some() && matches!(body_type(&context.headers), BodyType::Protobuf) {
+        // Nobody gives the fields of a custom kind numbers.
+        return Err(ApiError::UnsupportedMediaType {
+            accepted: CUSTOM_OBJECT_TYPES,
+        });
+    }
     let bytes = read(body).await?;
     let (object, duplicates) = decode(context, &bytes, resource.kind)?;
     if !duplicates.is_empty() {

@@ -31,7 +31,7 @@ pub(super) async fn list(
     let options = context.query.list_options(resource, &path.namespace)?;
     let page = context.engine().list(resource, &options).await?;
     let metadata = list_metadata(&page);
-    if form == Form::Object {
+    if form == Form::Object && resource.custom.is_none() {
         let head = format!(
             "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
             json!(resource.list_kind()),
@@ -42,18 +42,29 @@ pub(super) async fn list(
         ));
         return Ok(status::bytes_answer(StatusCode::OK, "application/json", body));
     }
-    let objects: Vec<Value> = page.items.iter().map(object::decode).collect::<Result<_, _>>()?;
-    let value = if form == Form::Table {
-        let mut table = table::render(resource, &objects, table::include(&context.query));
-        table["metadata"] = metadata;
-        table
-    } else {
-        json!({
+    let objects: Vec<Value> = page
+        .items
+        .iter()
+        .map(|item| object::decode_as(resource, item))
+        .collect::<Result<_, _>>()?;
+    let value = match form {
+        Form::Object => json!({
+            "kind": resource.list_kind(),
+            "apiVersion": resource.api_version(),
+            "metadata": metadata,
+            "items": objects,
+        }),
+        Form::Table => {
+            let mut table = table::render(resource, &objects, table::include(&context.query));
+            table["metadata"] = metadata;
+            table
+        }
+        Form::Metadata => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
             "metadata": metadata,
             "items": objects.iter().map(table::metadata_only).collect::<Vec<_>>(),
-        })
+        }),
     };
     Ok(status::json(StatusCode::OK, &value))
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes API Concepts, "Discovery API".
 
-use api::discovery;
+use api::{discovery, resource::Kinds};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -30,30 +30,35 @@ pub(super) fn root() -> Response<Body> {
 }
 
 /// `/api`
-pub(super) fn core_versions(headers: &HeaderMap) -> Response<Body> {
+pub(super) fn core_versions(headers: &HeaderMap, kinds: &Kinds) -> Response<Body> {
     if wants_aggregated_discovery(headers) {
-        return cached(headers, AGGREGATED, &discovery::aggregated_core());
+        return cached(headers, AGGREGATED, &discovery::aggregated_core(kinds));
     }
     cached(headers, "application/json", &discovery::core_versions(""))
 }
 
 /// `/apis`
-pub(super) fn groups(headers: &HeaderMap) -> Response<Body> {
+pub(super) fn groups(headers: &HeaderMap, kinds: &Kinds) -> Response<Body> {
     if wants_aggregated_discovery(headers) {
-        return cached(headers, AGGREGATED, &discovery::aggregated_groups());
+        return cached(headers, AGGREGATED, &discovery::aggregated_groups(kinds));
     }
-    cached(headers, "application/json", &discovery::group_list())
+    cached(headers, "application/json", &discovery::group_list(kinds))
 }
 
 /// `/apis/GROUP`
-pub(super) fn group(headers: &HeaderMap, group: &str) -> Result<Response<Body>, ApiError> {
-    let value = discovery::group(group).ok_or(ApiError::NoSuchPath)?;
+pub(super) fn group(headers: &HeaderMap, kinds: &Kinds, group: &str) -> Result<Response<Body>, ApiError> {
+    let value = discovery::group(kinds, group).ok_or(ApiError::NoSuchPath)?;
     Ok(cached(headers, "application/json", &value))
 }
 
 /// `/api/v1`, `/apis/GROUP/VERSION`
-pub(super) fn resources(headers: &HeaderMap, group: &str, version: &str) -> Result<Response<Body>, ApiError> {
-    let value = discovery::resource_list(group, version).ok_or(ApiError::NoSuchPath)?;
+pub(super) fn resources(
+    headers: &HeaderMap,
+    kinds: &Kinds,
+    group: &str,
+    version: &str,
+) -> Result<Response<Body>, ApiError> {
+    let value = discovery::resource_list(kinds, group, version).ok_or(ApiError::NoSuchPath)?;
     Ok(cached(headers, "application/json", &value))
 }
 

@@ -77,7 +77,7 @@ fn get(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Resp
     let form = form(&context.headers)?;
     let stored = context.engine().get_stored(resource, &path.namespace, &path.name)?;
     if form == Form::Object {
-        let bytes = object::bytes_with_revision(&stored);
+        let bytes = object::bytes_as(resource, &stored)?;
         return Ok(status::bytes_answer(StatusCode::OK, "application/json", bytes));
     }
     Ok(answer(
@@ -85,7 +85,7 @@ fn get(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Resp
         resource,
         form,
         StatusCode::OK,
-        object::decode(&stored)?,
+        object::decode_as(resource, &stored)?,
     ))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Source: Kubernetes, "Kubernetes OpenAPI Specification".
 
-use api::openapi;
+use api::{openapi, resource::Kinds};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, header};
 
@@ -19,13 +19,18 @@ const IMMUTABLE: &str = "public, immutable, max-age=31536000";
 const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `/openapi/v3`
-pub(super) fn index(headers: &HeaderMap) -> Response<Body> {
-    cached(headers, "application/json", &openapi::index())
+pub(super) fn index(headers: &HeaderMap, kinds: &Kinds) -> Response<Body> {
+    cached(headers, "application/json", &openapi::index(kinds))
 }
 
 /// `/openapi/v3/PATH`
-pub(super) fn document(headers: &HeaderMap, path: &str, hashed: bool) -> Result<Response<Body>, ApiError> {
-    let document = openapi::group_document(path).ok_or(ApiError::NoSuchPath)?;
+pub(super) fn document(
+    headers: &HeaderMap,
+    kinds: &Kinds,
+    path: &str,
+    hashed: bool,
+) -> Result<Response<Body>, ApiError> {
+    let document = openapi::group_document(kinds, path).ok_or(ApiError::NoSuchPath)?;
     let mut response = cached(headers, "application/json", &document);
     if hashed {
         response
@@ -36,9 +41,9 @@ pub(super) fn document(headers: &HeaderMap, path: &str, hashed: bool) -> Result<
 }
 
 /// `/openapi/v2`
-pub(super) fn v2(headers: &HeaderMap) -> Response<Body> {
+pub(super) fn v2(headers: &HeaderMap, kinds: &Kinds) -> Response<Body> {
     if wants_openapi_protobuf(headers) {
-        return cached_bytes(headers, OPENAPI_V2_PROTOBUF, openapi::v2_protobuf());
+        return cached_bytes(headers, OPENAPI_V2_PROTOBUF, openapi::v2_protobuf(kinds));
     }
-    cached(headers, "application/json", &openapi::v2())
+    cached(headers, "application/json", &openapi::v2(kinds))
 }

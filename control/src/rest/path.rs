@@ -3,7 +3,7 @@
 //! Pure. Never here: what the request does there.
 //! Source: Kubernetes API Concepts, "Resource URIs".
 
-use api::resource::{self, Resource};
+use api::resource::{Kinds, Resource};
 
 /// The part of the server that a path addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub(super) struct ObjectPath {
 }
 
 impl ObjectPath {
-    /// The row of the table of kinds, if there is one.
-    pub(super) fn resource(&self) -> Option<&'static Resource> {
-        resource::by_path(&self.group, &self.version, &self.plural)
+    /// The row of the kind, if it is served.
+    pub(super) fn resource(&self, kinds: &Kinds) -> Option<&'static Resource> {
+        kinds.by_path(&self.group, &self.version, &self.plural)
     }
 }
 

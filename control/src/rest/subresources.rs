@@ -27,17 +27,19 @@ pub(super) async fn handle(
         return Err(ApiError::NoSuchPath);
     }
     match (path.subresource.as_str(), &context.method) {
-        ("status" | "finalize", &Method::GET) => read_whole(context, resource, path),
+        ("approval" | "status" | "finalize", &Method::GET) => read_whole(context, resource, path),
         ("scale", &Method::GET) => {
             let scale = context.engine().get_scale(resource, &path.namespace, &path.name)?;
             Ok(status::json(StatusCode::OK, &scale))
         }
-        ("status" | "scale" | "finalize", &Method::PUT) => update(context, resource, path, body).await,
-        ("status" | "scale", &Method::PATCH) => patch(context, resource, path, body).await,
+        ("approval" | "status" | "scale" | "finalize", &Method::PUT) => update(context, resource, path, body).await,
+        ("approval" | "status" | "scale", &Method::PATCH) => patch(context, resource, path, body).await,
         ("binding", &Method::POST) => bind(context, path, body).await,
         ("eviction", &Method::POST) => evict(context, resource, path, body).await,
         ("log", &Method::GET) => nodes::log(context, resource, path).await,
-        ("status" | "scale" | "finalize" | "binding" | "eviction" | "log", _) => Err(ApiError::MethodNotAllowed),
+        ("approval" | "status" | "scale" | "finalize" | "binding" | "eviction" | "log", _) => {
+            Err(ApiError::MethodNotAllowed)
+        }
         _ => Err(ApiError::NoSuchPath),
     }
 }

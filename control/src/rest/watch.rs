@@ -12,7 +12,6 @@ use std::{
 };
 
 use api::{
-    conversion,
     resource::Resource,
     selector::{FieldSelector, LabelSelector},
     table::IncludeObject,
@@ -57,6 +56,7 @@ pub(super) async fn start(
         None => LIFETIME_MIN.mul_f64(1.0 + rand::rng().random::<f64>()),
     };
     let filter = Filter {
+        resource,
         name: path.name.clone(),
         labels,
         fields,
@@ -110,6 +110,7 @@ pub(super) async fn start(
         next_bookmark: Instant::now() + BOOKMARK_INTERVAL,
         deadline: Instant::now() + lifetime,
         shutdown: context.rest.inner.shutdown.clone(),
+        retired: engine.registry().end_of(resource),
         ended: false,
     };
     Ok(event_stream(stream::unfold(watch, |mut watch| async move {
@@ -166,6 +167,7 @@ impl Request {
 }
 
 struct Filter {
+    resource: &'static Resource,
     /// Empty: all names.
     name: String,
     labels: LabelSelector,
@@ -181,7 +183,7 @@ impl Filter {
         if !self.name.is_empty() && self.name != stored.key.name {
             return Ok(false);
         }
-        Ok(self.is_open() || selects(&object::decode(stored)?, &self.labels, &self.fields))
+        Ok(self.is_open() || selects(&object::decode_as(self.resource, stored)?, &self.labels, &self.fields))
     }
 }
 
@@ -201,6 +203,8 @@ struct Watch {
     next_bookmark: Instant,
     deadline: Instant,
     shutdown: CancellationToken,
+    /// The kind is no longer served, or its schema changed: the client starts again from what there is.
+    retired: CancellationToken,
     ended: bool,
 }
 
@@ -250,6 +254,7 @@ impl Watch {
                 }
                 Err(WatchEnd::Storage(error)) => return Err(ApiError::Read(error.into())),
             },
+            () = self.retired.cancelled() => self.ended = true,
             () = tokio::time::sleep_until(wake.into()) => self.time_passed(),
         }
         Ok(())
@@ -319,29 +324,22 @@ impl Encoder {
     /// The object of a change, as it is or, if it went, as it was, with the change's revision.
     fn change(&self, change: &Change) -> Result<Bytes, ApiError> {
         let bytes = object::rendered(change);
-        if self.is_plain() {
+        if self.form == Form::Object && object::is_shown_as_stored(self.resource) {
             return Ok(bytes.clone());
         }
         let mut value = serde_json::from_slice(bytes).map_err(|source| ApiError::Corrupt {
             key: change.key.to_string(),
             source,
         })?;
-        conversion::from_stored(self.resource, &mut value);
+        object::show_as(self.resource, &mut value);
         Ok(self.transformed(value))
     }
 
     fn version(&self, stored: &Stored) -> Result<Bytes, ApiError> {
-        if self.is_plain() {
-            return Ok(object::bytes_with_revision(stored));
+        if self.form == Form::Object {
+            return object::bytes_as(self.resource, stored);
         }
-        let mut value = object::decode(stored)?;
-        conversion::from_stored(self.resource, &mut value);
-        Ok(self.transformed(value))
-    }
-
-    /// Whether objects are sent as they are stored.
-    fn is_plain(&self) -> bool {
-        self.form == Form::Object && self.resource.stored_as.is_none()
+        Ok(self.transformed(object::decode_as(self.resource, stored)?))
     }
 
     fn transformed(&self, object: Value) -> Bytes {

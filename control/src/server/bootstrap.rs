@@ -42,6 +42,17 @@ pub enum BootstrapError {
         #[source]
         source: Box<ApiError>,
     },
+    /// Another object could not be created.
+    #[error("create {kind} {name}")]
+    Object {
+        /// Its kind.
+        kind: &'static str,
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<ApiError>,
+    },
     /// The join token could not be recorded.
     #[error("record the join token")]
     Token(#[source] Box<ApiError>),
@@ -56,7 +67,7 @@ pub enum BootstrapError {
     Issue(#[from] IssueError),
 }
 
-fn caller() -> Caller {
+pub(super) fn caller() -> Caller {
     Caller::system("system:apiserver")
 }
 

@@ -20,7 +20,8 @@ use redb::{ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::{
     OpenError,
-    tables::{self, FORMAT, META_COMPACTED, META_FORMAT, META_REVISION, Marks, Tables},
+    seal::Seal,
+    tables::{self, FORMAT, META_COMPACTED, META_FORMAT, META_REVISION, META_SEAL_KEY, Marks, Tables},
 };
 
 /// Revision of a new store: the first change is number 2. Zero means "any" to Kubernetes clients, so that not even
@@ -92,29 +93,29 @@ pub(super) type Opener = Box<dyn Fn() -> Result<redb::Database, redb::DatabaseEr
 pub(super) struct Database {
     open_file: Opener,
     file: RwLock<Option<redb::Database>>,
+    pub(super) seal: Seal,
 }
 
 impl Database {
-    pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
+    pub(super) fn open(path: &Path, cache_bytes: usize, seal: Seal) -> Result<Database, OpenError> {
         let file = path.to_owned();
         create_private(path).map_err(|error| OpenError::Database {
             path: path.to_owned(),
             source: redb::Error::Io(error).into(),
         })?;
-        Database::with_opener(Box::new(move || {
-            redb::Database::builder().set_cache_size(cache_bytes).create(&file)
-        }))
-        .map_err(|source| OpenError::Database {
+        let opener = Box::new(move || redb::Database::builder().set_cache_size(cache_bytes).create(&file));
+        Database::with_opener(opener, seal).map_err(|source| OpenError::Database {
             path: path.to_owned(),
             source,
         })
     }
 
-    pub(super) fn with_opener(open_file: Opener) -> Result<Database, StorageFailure> {
+    pub(super) fn with_opener(open_file: Opener, seal: Seal) -> Result<Database, StorageFailure> {
         let file = open_file()?;
         Ok(Database {
             open_file,
             file: RwLock::new(Some(file)),
+            seal,
         })
     }
 
@@ -124,26 +125,36 @@ impl Database {
             path: path.to_owned(),
             source,
         };
-        let found = self
+        let (format, seal_key) = self
             .write(|transaction| {
-                let mut tables = Tables::open(transaction)?;
+                let mut tables = Tables::open(transaction, &self.seal)?;
                 let format = tables.meta(META_FORMAT)?;
+                let seal_key = tables.meta(META_SEAL_KEY)?;
                 if format.is_none() {
                     tables.mark(META_FORMAT, FORMAT)?;
                     tables.mark(META_REVISION, FIRST_REVISION)?;
                     tables.mark(META_COMPACTED, FIRST_REVISION)?;
                 }
-                Ok((format, format.is_none()))
+                // Before the first value is written with it; a key that replaced it is noted when no value needs the
+                // old one any more.
+                let first_key = seal_key.is_none() && tables.mark_seal_key()?;
+                Ok(((format, seal_key), format.is_none() || first_key))
             })
             .map_err(|failed_write| failed(failed_write.failure))?;
-        match found {
-            Some(found) if found != FORMAT => Err(OpenError::Format {
+        if let Some(found) = format.filter(|found| *found != FORMAT) {
+            return Err(OpenError::Format {
                 path: path.to_owned(),
                 found,
                 supported: FORMAT,
-            }),
-            _ => self.read(tables::marks).map_err(failed),
+            });
         }
+        if let Some(key) = seal_key.filter(|key| !u32::try_from(*key).is_ok_and(|key| self.seal.knows(key))) {
+            return Err(OpenError::KeyMissing {
+                path: path.to_owned(),
+                key,
+            });
+        }
+        self.read(tables::marks).map_err(failed)
     }
 
     /// Runs `work` on a snapshot of the newest commit. `work` must be short: it holds off reopening.
@@ -196,7 +207,7 @@ impl Database {
     /// Makes what the file holds durable. Needed after a commit whose sync failed although its bytes can be read.
     pub(super) fn settle(&self) -> Result<(), StorageFailure> {
         self.write(|transaction| {
-            let mut tables = Tables::open(transaction)?;
+            let mut tables = Tables::open(transaction, &self.seal)?;
             tables.mark(META_FORMAT, FORMAT)?;
             Ok(((), true))
         })

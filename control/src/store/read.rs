@@ -3,14 +3,14 @@
 //! Each call takes its own snapshot and lets it go. The version of an object at revision R is the current one if
 //! that is not newer than R, else the one in the history that was replaced after R.
 
-use std::{cmp::Ordering, ops::Bound, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, ops::Bound, sync::Arc};
 
-use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::{
     Change, ReadError, Revision, StorageFailure, StoreKey, Stored,
     database::Database,
+    seal::Seal,
     tables::{self, CURRENT, HISTORY, KeyBytes, LOG, VersionId},
 };
 
@@ -63,12 +63,13 @@ pub(super) fn oldest(database: &Database) -> Result<Revision, ReadError> {
 }
 
 pub(super) fn get(database: &Database, key: &StoreKey, at: Option<Revision>) -> Result<Option<Stored>, ReadError> {
+    let seal = &database.seal;
     snapshot(database, at, |transaction, at| {
         let bytes = tables::encode_key(key);
         if let Some(found) = transaction.open_table(CURRENT)?.get(bytes.as_slice())? {
             let (created, modified, value) = found.value();
             if modified <= at {
-                return Ok(Some(stored(key.clone(), created, modified, value)));
+                return stored(seal, key.clone(), created, modified, value).map(Some);
             }
         }
         let history = transaction.open_table(HISTORY)?;
@@ -78,7 +79,10 @@ pub(super) fn get(database: &Database, key: &StoreKey, at: Option<Revision>) -> 
         let Some(entry) = last else { return Ok(None) };
         let (id, version) = entry?;
         let (replaced, created, value) = version.value();
-        Ok((replaced > at).then(|| stored(key.clone(), created, id.value().1, value)))
+        if replaced <= at {
+            return Ok(None);
+        }
+        stored(seal, key.clone(), created, id.value().1, value).map(Some)
     })
 }
 
@@ -101,7 +105,7 @@ pub(super) fn list(database: &Database, request: &ListRequest) -> Result<Page, R
         let mut versions = Versions::open(transaction, &start, &end, at, newest)?;
         while let Some(version) = versions.next()? {
             if page.items.len() < limit {
-                page.items.push(version.read()?);
+                page.items.push(version.read(&database.seal)?);
             } else {
                 page.remaining += 1;
             }
@@ -139,11 +143,11 @@ pub(super) fn log(
             }
             let before = match replaced {
                 0 => None,
-                modified => Some(version(&current, &history, &key, bytes, modified)?),
+                modified => Some(version(&database.seal, &current, &history, &key, bytes, modified)?),
             };
             let after = match exists {
                 0 => None,
-                _ => Some(version(&current, &history, &key, bytes, last)?),
+                _ => Some(version(&database.seal, &current, &history, &key, bytes, last)?),
             };
             changes.push(Arc::new(Change::new(last, key, before, after)));
         }
@@ -174,17 +178,24 @@ fn snapshot<T>(
     })?
 }
 
-fn stored(key: StoreKey, created: Revision, modified: Revision, value: &[u8]) -> Stored {
-    Stored {
+fn stored(
+    seal: &Seal,
+    key: StoreKey,
+    created: Revision,
+    modified: Revision,
+    value: &[u8],
+) -> Result<Stored, StorageFailure> {
+    Ok(Stored {
+        value: seal.read(|| Cow::Owned(tables::encode_key(&key)), modified, value)?,
         key,
-        value: Bytes::copy_from_slice(value),
         created,
         modified,
-    }
+    })
 }
 
 /// Exactly this version of an object, which the log says exists.
 fn version(
+    seal: &Seal,
     current: &Current,
     history: &History,
     key: &StoreKey,
@@ -194,14 +205,14 @@ fn version(
     if let Some(found) = current.get(bytes)? {
         let (created, newest, value) = found.value();
         if newest == modified {
-            return Ok(stored(key.clone(), created, modified, value));
+            return stored(seal, key.clone(), created, modified, value);
         }
     }
     let found = history
         .get((bytes, modified))?
         .ok_or_else(|| StorageFailure::corrupt("a version that the log names is missing"))?;
     let (_, created, value) = found.value();
-    Ok(stored(key.clone(), created, modified, value))
+    stored(seal, key.clone(), created, modified, value)
 }
 
 /// The versions of a range of keys at one revision, by key: `current` and `history` merged.
@@ -233,18 +244,18 @@ impl Version {
         }
     }
 
-    fn read(&self) -> Result<Stored, StorageFailure> {
+    fn read(&self, seal: &Seal) -> Result<Stored, StorageFailure> {
         let key = tables::decode_key(self.key())?;
-        Ok(match self {
+        match self {
             Version::Current(_, version) => {
                 let (created, modified, value) = version.value();
-                stored(key, created, modified, value)
+                stored(seal, key, created, modified, value)
             }
             Version::Replaced(id, version) => {
                 let (_, created, value) = version.value();
-                stored(key, created, id.value().1, value)
+                stored(seal, key, created, id.value().1, value)
             }
-        })
+        }
     }
 }
 

@@ -8,15 +8,16 @@
 //! | current | object | created, modified, bytes |
 //! | history | object, modified | replaced at, created, bytes |
 //! | log | revision | object, 1 if it exists after, modified before (0: did not exist) |
-//! | meta | `revision`, `compacted`, `format` | number |
+//! | meta | `revision`, `compacted`, `format`, `seal_key` | number |
 //!
 //! An object's key is its collection, namespace and name, each but the last followed by a NUL: a collection and a
 //! namespace are ranges. Never here: transactions.
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::{Change, Revision, StoreKey, Stored, database::StorageFailure, machine::Records};
+use super::{Change, Revision, StoreKey, Stored, database::StorageFailure, machine::Records, seal::Seal};
 
 /// Version of this layout.
 pub(super) const FORMAT: u64 = 1;
@@ -25,6 +26,8 @@ pub(super) const FORMAT: u64 = 1;
 pub(super) const META_REVISION: &str = "revision";
 /// Name in `meta` of the newest revision whose log and replaced versions are gone.
 pub(super) const META_COMPACTED: &str = "compacted";
+/// Name in `meta` of the id of a key without which values cannot be read; absent while none was ever used.
+pub(super) const META_SEAL_KEY: &str = "seal_key";
 /// Name in `meta` of the layout's version.
 pub(super) const META_FORMAT: &str = "format";
 
@@ -64,6 +67,11 @@ pub(super) fn decode_key(bytes: &[u8]) -> Result<StoreKey, StorageFailure> {
     }
 }
 
+/// The collection of the object with this key.
+pub(super) fn collection_of(key: &[u8]) -> &[u8] {
+    key.split(|byte| *byte == SEPARATOR).next().unwrap_or_default()
+}
+
 /// First and past-the-end key of a collection, or of one namespace of it.
 pub(super) fn range(collection: &str, namespace: Option<&str>) -> (Vec<u8>, Vec<u8>) {
     let mut start = collection.as_bytes().to_vec();
@@ -101,6 +109,7 @@ pub(super) fn marks(transaction: &ReadTransaction) -> Result<Marks, StorageFailu
 
 /// The tables, open for writing.
 pub(super) struct Tables<'txn> {
+    seal: &'txn Seal,
     current: Table<'txn, KeyBytes, Version>,
     history: Table<'txn, VersionId, Version>,
     log: Table<'txn, u64, LogEntry>,
@@ -108,8 +117,9 @@ pub(super) struct Tables<'txn> {
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Tables<'txn>, StorageFailure> {
+    pub(super) fn open(transaction: &'txn WriteTransaction, seal: &'txn Seal) -> Result<Tables<'txn>, StorageFailure> {
         Ok(Tables {
+            seal,
             current: transaction.open_table(CURRENT)?,
             history: transaction.open_table(HISTORY)?,
             log: transaction.open_table(LOG)?,
@@ -127,19 +137,31 @@ impl<'txn> Tables<'txn> {
         Ok(self.meta.get(name)?.map(|guard| guard.value()))
     }
 
+    /// Notes which key the newest values are encrypted with; true if that is news.
+    pub(super) fn mark_seal_key(&mut self) -> Result<bool, StorageFailure> {
+        let wanted = self.seal.active_key().map(u64::from);
+        let is_news = self.meta(META_SEAL_KEY)? != wanted;
+        if let Some(key) = wanted.filter(|_| is_news) {
+            self.mark(META_SEAL_KEY, key)?;
+        }
+        Ok(is_news && wanted.is_some())
+    }
+
     /// Writes one change and its log entry; the caller sets the revision mark.
     pub(super) fn write(&mut self, change: &Change) -> Result<(), StorageFailure> {
         let key = encode_key(&change.key);
         if let Some(before) = &change.before {
+            let value = self.seal.close(&key, before.modified, &before.value)?;
             self.history.insert(
                 (key.as_slice(), before.modified),
-                (change.revision, before.created, before.value.as_ref()),
+                (change.revision, before.created, value.as_ref()),
             )?;
         }
         match &change.after {
             Some(after) => {
+                let value = self.seal.close(&key, after.modified, &after.value)?;
                 self.current
-                    .insert(key.as_slice(), (after.created, after.modified, after.value.as_ref()))?;
+                    .insert(key.as_slice(), (after.created, after.modified, value.as_ref()))?;
             }
             None => {
                 self.current.remove(key.as_slice())?;
@@ -175,21 +197,97 @@ impl<'txn> Tables<'txn> {
         self.mark(META_COMPACTED, reached)?;
         Ok(reached)
     }
+
+    /// Brings at most `entries_max` values from `place` on into the form that they would get now. Answers where to go
+    /// on, or nothing if all have been looked at, and whether anything was written.
+    pub(super) fn reseal(
+        &mut self,
+        place: ResealPlace,
+        entries_max: usize,
+    ) -> Result<(Option<ResealPlace>, bool), StorageFailure> {
+        match place {
+            ResealPlace::Current(from) => {
+                let mut stale = Vec::new();
+                let mut last = None;
+                let mut looked_at = 0;
+                for entry in self.current.range::<&[u8]>(from.as_slice()..)?.take(entries_max) {
+                    let (key, version) = entry?;
+                    let (key, (created, modified, value)) = (key.value(), version.value());
+                    looked_at += 1;
+                    last = Some(key.to_vec());
+                    if self.seal.is_stale(key, value) {
+                        let plain = self.seal.read(|| Cow::Borrowed(key), modified, value)?;
+                        let value = self.seal.close(key, modified, &plain)?.into_owned();
+                        stale.push((key.to_vec(), (created, modified, value)));
+                    }
+                }
+                for (key, (created, modified, value)) in &stale {
+                    self.current
+                        .insert(key.as_slice(), (*created, *modified, value.as_slice()))?;
+                }
+                let next = match last {
+                    // Nothing lies between a key and the same key with a NUL.
+                    Some(last) if looked_at == entries_max => ResealPlace::Current([last, vec![0]].concat()),
+                    _ => ResealPlace::History(Vec::new(), 0),
+                };
+                Ok((Some(next), !stale.is_empty()))
+            }
+            ResealPlace::History(from, revision) => {
+                let mut stale = Vec::new();
+                let mut last = None;
+                let mut looked_at = 0;
+                for entry in self.history.range((from.as_slice(), revision)..)?.take(entries_max) {
+                    let (id, version) = entry?;
+                    let ((key, modified), (replaced, created, value)) = (id.value(), version.value());
+                    looked_at += 1;
+                    last = Some((key.to_vec(), modified));
+                    if self.seal.is_stale(key, value) {
+                        let plain = self.seal.read(|| Cow::Borrowed(key), modified, value)?;
+                        let value = self.seal.close(key, modified, &plain)?.into_owned();
+                        stale.push(((key.to_vec(), modified), (replaced, created, value)));
+                    }
+                }
+                for ((key, modified), (replaced, created, value)) in &stale {
+                    self.history
+                        .insert((key.as_slice(), *modified), (*replaced, *created, value.as_slice()))?;
+                }
+                let next = match last {
+                    Some((key, modified)) if looked_at == entries_max => Some(ResealPlace::History(key, modified + 1)),
+                    _ => None,
+                };
+                Ok((next, !stale.is_empty()))
+            }
+        }
+    }
+}
+
+/// How far values have been brought into form: the first key, or version, that has not been looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ResealPlace {
+    Current(Vec<u8>),
+    History(Vec<u8>, u64),
+}
+
+impl ResealPlace {
+    pub(super) fn start() -> ResealPlace {
+        ResealPlace::Current(Vec::new())
+    }
 }
 
 impl Records for Tables<'_> {
     type Error = StorageFailure;
 
     fn current(&self, key: &StoreKey) -> Result<Option<Stored>, StorageFailure> {
-        let found = self.current.get(encode_key(key).as_slice())?;
-        Ok(found.map(|guard| {
-            let (created, modified, value) = guard.value();
-            Stored {
-                key: key.clone(),
-                value: Bytes::copy_from_slice(value),
-                created,
-                modified,
-            }
+        let bytes = encode_key(key);
+        let Some(found) = self.current.get(bytes.as_slice())? else {
+            return Ok(None);
+        };
+        let (created, modified, value) = found.value();
+        Ok(Some(Stored {
+            key: key.clone(),
+            value: self.seal.read(|| Cow::Borrowed(&bytes), modified, value)?,
+            created,
+            modified,
         }))
     }
 }

@@ -1,6 +1,7 @@
 mod crash;
 mod disk;
 mod history;
+mod sealed;
 mod watch;
 
 use bytes::Bytes;

@@ -19,7 +19,8 @@ use super::{
     compaction::{STEP_ENTRIES_MAX, Schedule},
     machine::{self, Outcome},
     read,
-    tables::{META_REVISION, Marks, Tables},
+    seal::Seal,
+    tables::{META_REVISION, Marks, ResealPlace, Tables},
 };
 
 /// Commands made durable by one sync. Beyond this the sync is a small part of the batch's time.
@@ -66,6 +67,8 @@ struct Writer {
     marks: Marks,
     schedule: Schedule,
     compacting: Vec<oneshot::Sender<Result<(), CommitError>>>,
+    /// Where to go on bringing values into the form that they would get now; absent when all are.
+    resealing: Option<ResealPlace>,
     /// The file must be opened again before the next transaction.
     failed: bool,
 }
@@ -80,6 +83,7 @@ pub(super) fn spawn(shared: Arc<Shared>, marks: Marks, config: &StoreConfig) -> 
         Instant::now(),
     );
     let writer = Writer {
+        resealing: shared.database.seal.is_unsettled().then(ResealPlace::start),
         shared,
         requests,
         held: VecDeque::new(),
@@ -98,7 +102,7 @@ impl Writer {
     fn run(mut self) {
         while let Some(request) = self.next_request() {
             match request {
-                None => self.schedule.tick(self.marks.revision, Instant::now()),
+                None => self.tick(),
                 Some(Request::Commit { writes, reply, permit }) => self.commit_batch(Command {
                     writes,
                     reply,
@@ -124,8 +128,59 @@ impl Writer {
                 }
             }
             self.compaction_step();
+            self.reseal_step();
         }
         self.close();
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now >= self.schedule.due() {
+            match self.shared.database.seal.rotate_if_due() {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!("a new key encrypts the store's values; the older ones are encrypted anew");
+                    self.resealing = Some(ResealPlace::start());
+                }
+                Err(error) => tracing::error!(
+                    error = &error as &dyn Error,
+                    "the store's encryption key was not replaced; tried again later"
+                ),
+            }
+        }
+        self.schedule.tick(self.marks.revision, now);
+    }
+
+    /// Brings a bounded part of the values into the form that they would get now; forgets old keys after the last.
+    fn reseal_step(&mut self) {
+        let Some(place) = self.resealing.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        let database = &shared.database;
+        let result = self.reopen_if_failed().and_then(|()| {
+            let write = database.write(|transaction| {
+                let mut tables = Tables::open(transaction, &database.seal)?;
+                let (next, mut dirty) = tables.reseal(place, STEP_ENTRIES_MAX)?;
+                if next.is_none() {
+                    dirty |= tables.mark_seal_key()?;
+                }
+                Ok((next, dirty))
+            });
+            write.map_err(|failed| failed.failure)
+        });
+        match result {
+            Ok(Some(next)) => self.resealing = Some(next),
+            Ok(None) => match self.shared.database.seal.settle() {
+                Ok(()) => tracing::info!("all values of the store are encrypted as they are to be"),
+                Err(error) => tracing::error!(error = &error as &dyn Error, "old encryption keys are kept"),
+            },
+            Err(failure) => {
+                tracing::error!(
+                    error = &failure as &dyn Error,
+                    "encrypting values anew has failed; it goes on after the next start"
+                );
+                self.failed = true;
+            }
+        }
     }
 
     fn close(&self) {
@@ -138,7 +193,7 @@ impl Writer {
         if let Some(held) = self.held.pop_front() {
             return Some(Some(held));
         }
-        if self.compaction_is_due() {
+        if self.compaction_is_due() || self.resealing.is_some() {
             return match self.requests.try_recv() {
                 Ok(request) => Some(Some(request)),
                 Err(mpsc::TryRecvError::Empty) => Some(None),
@@ -179,7 +234,7 @@ impl Writer {
 
         let revision = self.marks.revision;
         let written = self.shared.database.write(|transaction| {
-            let staged = stage(transaction, revision, &batch)?;
+            let staged = stage(transaction, &self.shared.database.seal, revision, &batch)?;
             let dirty = staged.revision > revision;
             Ok((staged, dirty))
         });
@@ -275,7 +330,7 @@ impl Writer {
         };
         self.reopen_if_failed()?;
         let cut = self.shared.database.write(|transaction| {
-            let mut tables = Tables::open(transaction)?;
+            let mut tables = Tables::open(transaction, &self.shared.database.seal)?;
             Ok((tables.cut(goal, STEP_ENTRIES_MAX)?, true))
         });
         match cut {
@@ -309,10 +364,11 @@ struct Staged {
 
 fn stage(
     transaction: &redb::WriteTransaction,
+    seal: &Seal,
     revision: Revision,
     batch: &[Command],
 ) -> Result<Staged, StorageFailure> {
-    let mut tables = Tables::open(transaction)?;
+    let mut tables = Tables::open(transaction, seal)?;
     let mut staged = Staged {
         outcomes: Vec::with_capacity(batch.len()),
         changes: Vec::new(),

@@ -82,7 +82,7 @@ fn open(place: &Place) -> (Store, Arc<Faults>) {
                 })
         }
     };
-    let database = Database::with_opener(Box::new(opener)).expect("open");
+    let database = Database::with_opener(Box::new(opener), Seal::nothing()).expect("open");
     (Store::start(database, &config).expect("start"), faults)
 }
 
