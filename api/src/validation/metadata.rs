@@ -13,7 +13,12 @@ use crate::resource::Resource;
 
 /// Most bytes of all annotations together.
 const ANNOTATION_BYTES_MAX: usize = 256 << 10;
-const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+const STANDARD_FINALIZERS: [&str; 4] = [
+    "customresourcecleanup.apiextensions.k8s.io",
+    "foregroundDeletion",
+    "kubernetes",
+    "orphan",
+];
 
 pub(super) fn create(resource: &Resource, root: &At<'_>, errors: &mut Vec<FieldError>) {
     let meta = root.field("metadata");

@@ -23,7 +23,7 @@ pub(super) fn of(resource: &Resource, object: &Value) -> Value {
         None => (
             object["spec"]["replicas"].as_i64().unwrap_or(1),
             object["status"]["replicas"].as_i64().unwrap_or(0),
-            selector_text(&object["spec"]["selector"]),
+            selector_text(object),
         ),
     };
     let mut meta = serde_json::Map::new();

@@ -111,7 +111,7 @@ async fn the_systems_classes_stay() {
 }
 
 #[tokio::test]
-async fn a_finalized_namespace_takes_every_kind_with_it() {
+async fn a_namespace_is_emptied_of_kinds_that_no_planner_knows() {
     let cluster = cluster().await;
     let quotas = by_path("", "v1", "resourcequotas").unwrap();
     cluster.make(quotas, json!({"metadata": {"name": "q"}})).await.unwrap();
@@ -120,23 +120,14 @@ async fn a_finalized_namespace_takes_every_kind_with_it() {
     let templates = by_path("", "v1", "podtemplates").unwrap();
     let template = json!({"metadata": {"name": "t"}, "template": pod("t")});
     cluster.make(templates, template).await.unwrap();
-    let empty = json!({"metadata": {"name": "a"}, "spec": {"finalizers": []}});
-    let unchanged = json!({"metadata": {"name": "a"}, "spec": {"finalizers": ["kubernetes"]}});
-    cluster
-        .update("namespaces", "", Some("finalize"), unchanged)
-        .await
-        .unwrap();
-    assert!(cluster.engine.get(quotas, "a", "q").is_ok(), "it is not being deleted");
-    cluster.delete("namespaces", "", "a").await.unwrap();
-    let waiting = cluster
-        .update("namespaces", "", Some("finalize"), empty.clone())
-        .await
-        .unwrap_err();
-    assert!(matches!(waiting, ApiError::Conflict { .. }), "{waiting}");
-    assert!(
-        cluster.engine.get(quotas, "a", "q").is_err(),
-        "what nothing holds is gone"
-    );
+    let empty = async || cluster.engine.empty_namespace(&cluster.caller, "a").await.unwrap();
+    assert_eq!(empty().await, ["resourcequotas has 1 resource instances"]);
+    for (row, name) in [(quotas, "q"), (templates, "t")] {
+        assert!(
+            cluster.engine.get(row, "a", name).is_err(),
+            "what nothing holds is gone: {name}"
+        );
+    }
     let options = WriteOptions::default();
     let release = Patch::Merge(json!({"metadata": {"finalizers": []}}));
     cluster
@@ -144,6 +135,5 @@ async fn a_finalized_namespace_takes_every_kind_with_it() {
         .patch(&cluster.caller, quotas, "a", "held", None, release, &options)
         .await
         .unwrap();
-    cluster.update("namespaces", "", Some("finalize"), empty).await.unwrap();
-    assert!(cluster.engine.get(row("namespaces"), "", "a").is_err());
+    assert!(empty().await.is_empty());
 }
