@@ -129,7 +129,7 @@ async fn a_key_that_is_due_is_replaced_under_writes_and_then_forgotten() {
 }
 
 async fn put_many(store: &Store, number: u32) {
-    if number % 100 == 0 {
+    if number.is_multiple_of(100) {
         let writes = (number..number + 100)
             .map(|number| {
                 let op = Op::Put(Bytes::from_static(HUSH.as_bytes()));
