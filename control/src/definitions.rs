@@ -4,6 +4,8 @@
 //! Follows the collection of definitions; no polling. Never here: what the status says (`reconcile::definitions`), and
 //! what a kind's objects must look like (`api::custom`).
 
+mod api_services;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
@@ -63,27 +65,27 @@ impl Definitions {
     }
 
     async fn follow(&mut self, mut watcher: Watcher) {
-        self.tell_all().await;
+        self.settle().await;
         loop {
             tokio::select! {
                 event = watcher.next() => match event {
                     Ok(WatchEvent::Change(change)) => {
                         self.changed(&change.key.name, change.after.as_ref());
-                        self.tell_all().await;
+                        self.settle().await;
                     }
                     Ok(WatchEvent::Progress(_)) => {}
                     Err(WatchEnd::Closed) => return,
                     Err(end) => {
                         tracing::warn!(error = &end as &dyn Error, "definitions are read again");
                         watcher = self.reload().await;
-                        self.tell_all().await;
+                        self.settle().await;
                     }
                 },
                 Some(ended) = self.cleaning.join_next() => {
                     if let Ok(name) = ended {
                         self.being_cleaned.remove(&name);
                     }
-                    self.tell_all().await;
+                    self.settle().await;
                 }
             }
         }
@@ -197,6 +199,17 @@ impl Definitions {
                     );
                 }
             }
+        }
+    }
+
+    /// Writes what follows from the definitions as they are now.
+    async fn settle(&mut self) {
+        self.tell_all().await;
+        if let Err(error) = api_services::settle(&self.engine).await {
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "API services of custom kinds are not up to date"
+            );
         }
     }
 

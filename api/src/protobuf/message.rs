@@ -14,6 +14,27 @@ use crate::schema::{DEPTH_MAX, Shape, Tag, TypeId, Types};
 /// bytes can ask for.
 const VALUES_MAX: usize = 300_000;
 
+/// The type whose fields may hold a schema or something else.
+const JSON_SCHEMA: &str = "JSONSchemaProps";
+
+/// What may stand in place of a schema.
+#[derive(Clone, Copy)]
+enum Alternative {
+    Bool,
+    List,
+}
+
+impl Alternative {
+    /// For the fields of a schema in which one may.
+    fn of(field: &str) -> Option<Alternative> {
+        match field {
+            "additionalItems" | "additionalProperties" => Some(Alternative::Bool),
+            "items" => Some(Alternative::List),
+            _ => None,
+        }
+    }
+}
+
 /// Decodes the messages of one body.
 pub(super) struct Decoder<'a> {
     types: &'a Types,
@@ -45,7 +66,13 @@ impl<'a> Decoder<'a> {
                 .fields(id)
                 .iter()
                 .find(|field| field.tag == Some(Tag::Direct(tag)));
-            if let Some(field) = direct {
+            if let Some(field) = direct
+                && types.short_name(id) == JSON_SCHEMA
+                && let Some(alternative) = Alternative::of(&field.name)
+            {
+                let decoded = self.schema_or(alternative, id, value.bytes()?)?;
+                target.insert(field.name.to_string(), decoded);
+            } else if let Some(field) = direct {
                 self.field(&field.name, &field.shape, value, target)?;
             } else if is_inline(types, id, tag) {
                 self.inline(id, tag, value.bytes()?, target)?;
@@ -53,6 +80,28 @@ impl<'a> Decoder<'a> {
         }
         self.depth -= 1;
         Ok(())
+    }
+
+    /// A schema, or what may stand in its place: in JSON the one or the other, in protobuf a message that holds both.
+    fn schema_or(&mut self, alternative: Alternative, id: TypeId, bytes: &[u8]) -> Result<Value, ProtobufError> {
+        self.count()?;
+        let (mut schema, mut schemas, mut allows) = (None, Vec::new(), false);
+        for field in Fields::new(bytes) {
+            let (tag, value) = field?;
+            match (alternative, tag) {
+                (Alternative::Bool, 1) => allows = value.number()? != 0,
+                (Alternative::Bool, 2) | (Alternative::List, 1) => {
+                    schema = Some(self.value(&Shape::Struct(id), value)?);
+                }
+                (Alternative::List, 2) => schemas.push(self.value(&Shape::Struct(id), value)?),
+                _ => {}
+            }
+        }
+        Ok(match (schema, alternative) {
+            (Some(schema), _) => schema,
+            (None, Alternative::Bool) => Value::Bool(allows),
+            (None, Alternative::List) => Value::Array(schemas),
+        })
     }
 
     /// Adds the fields of a message that JSON spreads over the outer one.

@@ -337,3 +337,38 @@ fn every_field_of_every_kind_has_a_place_in_protobuf() {
     }
     assert_eq!(without.iter().map(String::as_str).collect::<Vec<_>>(), WITHOUT_TAG);
 }
+
+#[test]
+fn a_schema_holds_another_or_what_stands_in_its_place() {
+    let text = field(5, b"string");
+    let zeros = [number(37, 0), number(10, 0), field(4, b"")].concat();
+    let any = field(30, &number(1, 1));
+    let map = field(30, &field(2, &text));
+    let list = field(24, &field(1, &text));
+    let property = |name: &[u8], schema: Vec<u8>| field(29, &[field(1, name), field(2, &schema)].concat());
+    let schema = [
+        zeros,
+        property(b"any", any),
+        property(b"list", list),
+        property(b"map", map),
+        field(8, &field(1, b"{\"a\":1}")),
+    ]
+    .concat();
+    let version = [field(1, b"v1"), field(4, &field(1, &schema))].concat();
+    let object = object(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        &field(2, &field(7, &version)),
+    );
+    assert_eq!(
+        object["spec"]["versions"][0]["schema"]["openAPIV3Schema"],
+        json!({
+            "default": { "a": 1 },
+            "properties": {
+                "any": { "additionalProperties": true },
+                "list": { "items": { "type": "string" } },
+                "map": { "additionalProperties": { "type": "string" } },
+            },
+        })
+    );
+}
