@@ -41,9 +41,11 @@ pub(super) fn failure(error: &ApiError) -> Value {
         "metadata": {},
         "status": "Failure",
         "message": error.to_string(),
-        "reason": error.reason(),
         "code": code(error).as_u16(),
     });
+    if !error.reason().is_empty() {
+        status["reason"] = json!(error.reason());
+    }
     if let Some(details) = error.details() {
         status["details"] = details;
     }
