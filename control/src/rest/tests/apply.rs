@@ -374,14 +374,11 @@ async fn status_and_scale_are_owned_by_their_paths() {
     assert!(owners(&object).contains(&owner("hpa", "Apply", "scale", replicas())));
     assert!(owners(&object).iter().all(|(manager, ..)| manager != "scaler"));
     // A subresource of what is not there is not created.
-    let absent = server.apply(
-        "/api/v1/namespaces/default/pods/none/status",
-        "fieldManager=me",
-        &json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "none"}, "status": {"message": "m"},
-        }),
-    );
-    assert_eq!(absent.await.status, 404);
+    let of_pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "none"}, "status": {"message": "m"},
+    });
+    let path = "/api/v1/namespaces/default/pods/none/status";
+    assert_eq!(server.apply(path, "fieldManager=me", &of_pod).await.status, 404);
     let status = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
