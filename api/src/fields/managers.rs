@@ -120,55 +120,57 @@ impl Managers {
     /// # Errors
     /// When an entry is not valid; the caller keeps those that the object has.
     pub fn parse(list: &Value) -> Result<Managers, MalformedFields> {
-        Managers::read(list, |fields| Ok(FieldSet::parse(fields)?))
+        Managers::read(list.clone(), |fields| Ok(FieldSet::parse(&fields)?))
     }
 
-    /// Reads entries that this server wrote, without looking at their fields.
+    /// Takes entries that this server wrote, without looking at their fields or copying them.
     ///
     /// # Errors
     /// When an entry is not valid: the object was written by something else.
-    pub fn trusted(list: &Value) -> Result<Managers, MalformedFields> {
-        Managers::read(list, |fields| {
-            Ok(FieldSet::trusted(fields.as_object().cloned().unwrap_or_default()))
+    pub fn trusted(list: Value) -> Result<Managers, MalformedFields> {
+        Managers::read(list, |fields| match fields {
+            Value::Object(fields) => Ok(FieldSet::trusted(fields)),
+            _ => Ok(FieldSet::default()),
         })
     }
 
     fn read(
-        list: &Value,
-        fields: impl Fn(&Value) -> Result<FieldSet, MalformedFields>,
+        list: Value,
+        fields: impl Fn(Value) -> Result<FieldSet, MalformedFields>,
     ) -> Result<Managers, MalformedFields> {
-        if list.is_null() {
-            return Ok(Managers::default());
-        }
-        let items = list.as_array().ok_or(MalformedFields::NoList)?;
+        let items = match list {
+            Value::Null => return Ok(Managers::default()),
+            Value::Array(items) => items,
+            _ => return Err(MalformedFields::NoList),
+        };
         let mut managers = Managers::default();
-        for item in items.iter() {
+        for mut item in items {
             if !item.is_object() {
                 return Err(MalformedFields::NoList);
             }
-            let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+            let text = |item: &Value, name: &str| item[name].as_str().unwrap_or_default().to_owned();
             let operation = match item["operation"].as_str() {
                 Some("Apply") => Operation::Apply,
                 Some("Update") => Operation::Update,
                 _ => return Err(MalformedFields::Operation),
             };
-            let api_version = text("apiVersion");
+            let api_version = text(&item, "apiVersion");
             if api_version.is_empty() {
                 return Err(MalformedFields::NoVersion);
             }
             if item["fieldsType"] != "FieldsV1" {
-                return Err(MalformedFields::FieldsType(text("fieldsType")));
+                return Err(MalformedFields::FieldsType(text(&item, "fieldsType")));
             }
-            let fields = match &item["fieldsV1"] {
+            let fields = match item["fieldsV1"].take() {
                 Value::Null => FieldSet::default(),
                 some => fields(some)?,
             };
             let entry = Entry {
-                manager: text("manager"),
+                manager: text(&item, "manager"),
                 operation,
                 api_version,
-                time: text("time"),
-                subresource: text("subresource"),
+                time: text(&item, "time"),
+                subresource: text(&item, "subresource"),
                 fields,
             };
             // Of entries of one manager the last counts.

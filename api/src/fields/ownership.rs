@@ -1,6 +1,6 @@
 //! What a write does to the ownership of fields, and what applying a configuration does to an object.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 use serde_json::{Map, Value};
 
@@ -150,7 +150,7 @@ pub fn track<P: Place>(place: P, old: &Value, new: &Value, mut managers: Manager
     let set = change.set();
     let (set, removed) = (writer.filter.apply(set), writer.filter.apply(change.removed));
     managers.take_from_all(&set, &removed);
-    let own = set.difference(&unowned());
+    let own = set.difference(unowned());
     if own.is_empty() {
         return managers;
     }
@@ -217,7 +217,7 @@ pub fn apply<P: Place>(
         }
     }
     managers.take_from_all(&set, &removed);
-    own.fields = own.fields.difference(&unowned());
+    own.fields = own.fields.difference(unowned());
     if let Some(last) = last.filter(|last| change.is_same() && last.fields == own.fields) {
         own.time = last.time;
     }
@@ -266,13 +266,16 @@ fn without_last_applied<P: Place>(
     }
 }
 
-fn unowned() -> FieldSet {
-    let mut set = FieldSet::default();
-    for path in UNOWNED {
-        let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
-        set.insert(&path);
-    }
-    set
+fn unowned() -> &'static FieldSet {
+    static SET: LazyLock<FieldSet> = LazyLock::new(|| {
+        let mut set = FieldSet::default();
+        for path in UNOWNED {
+            let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+            set.insert(&path);
+        }
+        set
+    });
+    &SET
 }
 
 impl Managers {

@@ -50,7 +50,11 @@ pub(super) fn filter(resource: &Resource, part: Part) -> Filter<'static> {
 
 /// The entries that a stored object has, without those of versions that are no more. What cannot be read is forgotten.
 pub(super) fn managers(resource: &Resource, object: &Value) -> Managers {
-    let list = metadata(object).get(FIELD).unwrap_or(&Value::Null);
+    let list = metadata(object).get(FIELD).cloned().unwrap_or_default();
+    trusted(resource, list)
+}
+
+fn trusted(resource: &Resource, list: Value) -> Managers {
     known(resource, Managers::trusted(list).unwrap_or_default())
 }
 
@@ -73,25 +77,26 @@ pub(super) fn of_creation(resource: &Resource, object: &Value, record: Record<'_
     changed(resource, Part::Main, [&json!({}), object], given, manager, subresource)
 }
 
-/// Who owns what after an update. `wanted` is what the client wants of the whole object, with the defaults of its kind.
+/// Who owns what after an update. `wanted` is what the client wants of the whole object, with the defaults of its kind;
+/// it loses its own entries, which are moved rather than copied when they are those that the object has.
 pub(super) fn of_update(
     resource: &Resource,
     part: Part,
     current: &Value,
-    wanted: &Value,
+    wanted: &mut Value,
     record: Record<'_>,
 ) -> Managers {
     let (manager, subresource) = match record {
         Record::Decided(managers) => return managers,
         Record::Changes { manager, subresource } => (manager, subresource),
     };
-    let live = managers(resource, current);
-    let start = match metadata(wanted).get(FIELD) {
+    let given = metadata_mut(wanted).remove(FIELD);
+    let live = metadata(current).get(FIELD);
+    let start = match given {
+        Some(given) if live == Some(&given) => trusted(resource, given),
         // Only the object's own path can write them.
-        Some(given) if subresource.is_empty() && metadata(current).get(FIELD) != Some(given) => {
-            written(resource, given, live)
-        }
-        Some(_) | None => live,
+        Some(given) if subresource.is_empty() => written(resource, &given, managers(resource, current)),
+        Some(_) | None => managers(resource, current),
     };
     changed(resource, part, [current, wanted], start, manager, subresource)
 }

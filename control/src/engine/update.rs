@@ -185,7 +185,7 @@ pub(super) fn replace(
     // Before anything is compared: a body that leaves a default out is no change.
     defaulting::apply(resource, &mut wanted);
     strategy::normalize(resource, &mut wanted);
-    let managers = managed::of_update(resource, part, current, &wanted, record);
+    let managers = managed::of_update(resource, part, current, &mut wanted, record);
     let mut new = strategy::prepare_update(resource, part, current, wanted);
     if is_service(resource) {
         service::carry_over(current, &mut new);

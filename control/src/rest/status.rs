@@ -66,7 +66,8 @@ pub(super) fn success(details: Option<Value>) -> Value {
 #[must_use]
 pub(super) fn refuse(error: &ApiError) -> Response<Body> {
     let code = code(error);
-    if code.is_server_error() {
+    // A configuration that does not fit is the client's fault, whatever code Kubernetes gives it.
+    if code.is_server_error() && !matches!(error, ApiError::NotTyped(_)) {
         tracing::warn!(error = error as &dyn std::error::Error, %code, "request failed");
     }
     let mut response = json(code, &failure(error));
