@@ -92,7 +92,8 @@ fn mount_token(spec: &mut Value, suffix: &str) {
     let volume = present.unwrap_or_else(|| format!("{TOKEN_VOLUME_PREFIX}{suffix}"));
     let mut is_mounted = false;
     for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
             let mut mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
             if !container.is_object() || mounts.iter().any(|mount| mount["mountPath"] == TOKEN_MOUNT_PATH) {
                 continue;

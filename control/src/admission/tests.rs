@@ -77,6 +77,7 @@ fn a_pod_gets_a_volume_with_a_token_unless_it_wants_none() {
         let mount = &spec["containers"][0]["volumeMounts"][0];
         assert_eq!(spec["volumes"][0]["name"] == "kube-api-access-x2x2x", mounted, "{row}");
         assert_eq!(mount["mountPath"] == TOKEN_MOUNT_PATH, mounted, "{row}");
+        assert!(spec.get("initContainers").is_none(), "{row}: nothing else is added");
     }
 }
 
