@@ -113,12 +113,6 @@ impl FieldSet {
         FieldSet(difference(&self.0, &other.0))
     }
 
-    /// What is in this set and neither in the other nor below a member of it.
-    #[must_use]
-    pub fn recursive_difference(&self, other: &FieldSet) -> FieldSet {
-        FieldSet(recursive_difference(&self.0, &other.0))
-    }
-
     /// Every member, those above before those below.
     #[must_use]
     pub fn paths(&self) -> Vec<Path> {
@@ -251,23 +245,6 @@ fn difference(a: &Map<String, Value>, b: &Map<String, Value>) -> Map<String, Val
         };
         let below = difference(&children(left), &children(right));
         put(&mut out, step.clone(), is_member(left) && !is_member(right), below);
-    }
-    out
-}
-
-fn recursive_difference(a: &Map<String, Value>, b: &Map<String, Value>) -> Map<String, Value> {
-    let mut out = Map::new();
-    for (step, left) in a.iter().filter(|(step, _)| *step != SELF) {
-        match b.get(step) {
-            None => {
-                out.insert(step.clone(), left.clone());
-            }
-            Some(right) if is_member(right) => {}
-            Some(right) => {
-                let below = recursive_difference(&children(left), &children(right));
-                put(&mut out, step.clone(), is_member(left), below);
-            }
-        }
     }
     out
 }
