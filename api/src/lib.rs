@@ -6,6 +6,7 @@
 
 pub mod defaulting;
 pub mod discovery;
+pub mod fields;
 pub mod net_state;
 pub mod node_stream;
 pub mod object;
