@@ -29,7 +29,7 @@ use tracing::debug;
 
 use crate::{
     auth::{self, Caller},
-    engine::{ApiError, Engine, Target, Warnings},
+    engine::{ApiError, Engine, Target, Warnings, WriteOptions},
     stream::Nodes,
 };
 
@@ -122,6 +122,22 @@ impl Rest {
 impl Context {
     fn engine(&self) -> &Engine {
         &self.rest.inner.engine
+    }
+
+    /// How a write is to be done, and in whose name.
+    ///
+    /// # Errors
+    /// When a parameter has a value that is not known.
+    fn write_options(&self) -> Result<WriteOptions, ApiError> {
+        let mut options = self.query.write_options()?;
+        if options.manager.is_empty() {
+            let agent = self
+                .headers
+                .get(header::USER_AGENT)
+                .and_then(|agent| agent.to_str().ok());
+            options.manager = query::manager_of_agent(agent.unwrap_or_default());
+        }
+        Ok(options)
     }
 
     async fn other(&self, route: Route) -> Result<Response<Body>, ApiError> {

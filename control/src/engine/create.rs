@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_service, key, now, object,
+    ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_service, key,
+    managed::{self, Record},
+    now, object,
     object::{is_terminating, meta_str, metadata_mut},
     service::ClaimChange,
     strategy,
@@ -49,10 +51,7 @@ impl Engine {
         fields::identify(resource, &mut object)?;
         fields::check(resource, &mut object, options)?;
         place(resource, namespace, &mut object)?;
-        if !meta_str(&object, "resourceVersion").is_empty() {
-            let detail = "resourceVersion should not be set on objects to be created";
-            return Err(ApiError::BadRequest(detail.to_owned()));
-        }
+        no_version(&object)?;
         let base = meta_str(&object, "generateName").to_owned();
         let generate = meta_str(&object, "name").is_empty() && !base.is_empty();
         let mut attempts = if generate { GENERATE_ATTEMPTS } else { 1 };
@@ -62,23 +61,32 @@ impl Engine {
             if generate {
                 metadata_mut(&mut named).insert("name".to_owned(), json!(generate_name(&base)));
             }
-            match self.create_named(resource, namespace, named, options).await {
+            let record = Record::Changes {
+                manager: &options.manager,
+                subresource: "",
+            };
+            match self.create_named(resource, namespace, named, record, options).await {
                 Err(ApiError::AlreadyExists(_)) if attempts > 0 => {}
                 other => return other,
             }
         }
     }
 
-    async fn create_named(
+    /// Creates an object whose name is known.
+    pub(super) async fn create_named(
         &self,
         resource: &Resource,
         namespace: &str,
         mut object: Value,
+        record: Record<'_>,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
         let name = meta_str(&object, "name").to_owned();
         let target = Target::new(resource, &name);
         defaulting::apply(resource, &mut object);
+        strategy::normalize(resource, &mut object);
+        // What admission adds is nobody's.
+        let managers = managed::of_creation(resource, &object, record);
         if is_pod(resource) {
             self.namespace_check(resource, namespace, &target)?;
             admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration)
@@ -86,6 +94,7 @@ impl Engine {
             self.service_account_check(namespace, &object, &target).await?;
         }
         strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
+        managed::put(&mut object, managers);
         let causes = validation::validate_create(resource, &object);
         if !causes.is_empty() {
             return Err(invalid(target, causes));
@@ -210,6 +219,15 @@ impl Engine {
             Ok(false) | Err(_) => Err(missing()),
         }
     }
+}
+
+/// What is to be created has no version yet.
+pub(super) fn no_version(object: &Value) -> Result<(), ApiError> {
+    if meta_str(object, "resourceVersion").is_empty() {
+        return Ok(());
+    }
+    let detail = "resourceVersion should not be set on objects to be created";
+    Err(ApiError::BadRequest(detail.to_owned()))
 }
 
 /// The table's row of namespaces.

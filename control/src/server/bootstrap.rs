@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     ServerConfig,
-    engine::{ApiError, Caller, Engine, WriteOptions},
+    engine::{ApiError, Caller, Engine, SERVER_MANAGER, WriteOptions},
     pki::{self, Authority, IssueError, WriteFileError},
 };
 
@@ -119,7 +119,7 @@ async fn create(
     namespace: &str,
     object: serde_json::Value,
 ) -> Result<(), ApiError> {
-    let options = WriteOptions::default();
+    let options = WriteOptions::by(SERVER_MANAGER);
     engine
         .create(&caller(), resource, namespace, object, &options)
         .await
