@@ -83,7 +83,8 @@ fn openapi(rows: &[&Resource]) -> Value {
         operations::add_paths(row, &mut paths);
         roots.push(row.definition.to_owned());
         roots.push(operations::list_definition(row));
-        roots.extend(row.subresources.iter().map(|sub| sub.definition.to_owned()));
+        let typed = row.subresources.iter().filter(|sub| !sub.is_stream());
+        roots.extend(typed.map(|sub| sub.definition.to_owned()));
     }
     json!({
         "openapi": "3.0.0",

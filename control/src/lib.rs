@@ -11,6 +11,7 @@ pub mod engine;
 pub mod pki;
 mod rest;
 mod server;
+mod spdy;
 pub mod store;
 pub mod stream;
 

@@ -14,6 +14,7 @@ mod openapi;
 mod path;
 mod query;
 mod status;
+mod streams;
 mod subresources;
 mod table;
 mod watch;
@@ -24,6 +25,8 @@ use api::resource::Resource;
 use axum::body::Body;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -48,7 +51,9 @@ pub(crate) struct Rest {
 struct Inner {
     engine: Engine,
     nodes: Nodes,
-    /// Ends watches, so that a server that is told to stop does.
+    /// Connections that may still become streams.
+    sessions: Arc<Semaphore>,
+    /// Ends watches and streams, so that a server that is told to stop does.
     shutdown: CancellationToken,
 }
 
@@ -59,6 +64,8 @@ struct Context {
     method: Method,
     headers: HeaderMap,
     query: Query,
+    /// How the connection becomes another, if the client may ask for that.
+    on_upgrade: Option<OnUpgrade>,
 }
 
 impl Rest {
@@ -69,6 +76,7 @@ impl Rest {
             inner: Arc::new(Inner {
                 engine,
                 nodes,
+                sessions: Arc::new(Semaphore::new(streams::SESSIONS_MAX)),
                 shutdown,
             }),
         }
@@ -102,6 +110,7 @@ impl Rest {
             rest: self,
             caller,
             query: Query::parse(&parts.uri)?,
+            on_upgrade: parts.extensions.get().cloned(),
             method: parts.method,
             headers: parts.headers,
         };
@@ -154,9 +163,10 @@ async fn within_time(
     }
 }
 
-/// Watches and logs last as long as their reader wants.
+/// Watches and logs last as long as their reader wants; streams have limits of their own.
 fn is_long(context: &Context, object: &ObjectPath) -> bool {
-    context.query.flag("watch") || object.subresource == "log"
+    let subresource = object.subresource.as_str();
+    context.query.flag("watch") || matches!(subresource, "log" | "exec" | "attach" | "portforward")
 }
 
 fn authorize(

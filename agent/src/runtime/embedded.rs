@@ -19,22 +19,16 @@ use libcontainer::{
 };
 use nix::{fcntl::OFlag, unistd::Pid};
 
-use super::{Runtime, RuntimeError, Stdio, read_exec_failure};
+use super::{Runtime, RuntimeError, Streams, read_exec_failure};
 
 /// libcontainer in this process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Embedded;
 
 impl Runtime for Embedded {
-    fn run(&self, id: &str, bundle: &Path, state_dir: &Path, stdio: Stdio) -> Result<Pid, RuntimeError> {
+    fn run(&self, id: &str, bundle: &Path, state_dir: &Path, streams: Streams<'_>) -> Result<Pid, RuntimeError> {
         let (read_end, executor) = exec_pipe()?;
-        let mut container = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-            .with_root_path(state_dir)
-            .map_err(refused("open the runtime's directory"))?
-            .with_executor(executor)
-            .with_stdin(stdio.stdin)
-            .with_stdout(stdio.stdout)
-            .with_stderr(stdio.stderr)
+        let mut container = builder(id, state_dir, executor, streams)?
             .as_init(bundle)
             .with_systemd(false)
             .with_detach(true)
@@ -51,15 +45,9 @@ impl Runtime for Embedded {
         }
     }
 
-    fn exec(&self, id: &str, process: &Path, state_dir: &Path, stdio: Stdio) -> Result<Pid, RuntimeError> {
+    fn exec(&self, id: &str, process: &Path, state_dir: &Path, streams: Streams<'_>) -> Result<Pid, RuntimeError> {
         let (read_end, executor) = exec_pipe()?;
-        let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-            .with_root_path(state_dir)
-            .map_err(refused("open the runtime's directory"))?
-            .with_executor(executor)
-            .with_stdin(stdio.stdin)
-            .with_stdout(stdio.stdout)
-            .with_stderr(stdio.stderr)
+        let pid = builder(id, state_dir, executor, streams)?
             .as_tenant()
             .with_process(Some(process))
             .with_detach(true)
@@ -78,6 +66,25 @@ impl Runtime for Embedded {
             _ => Ok(()),
         }
     }
+}
+
+fn builder(
+    id: &str,
+    state_dir: &Path,
+    executor: Payload,
+    streams: Streams<'_>,
+) -> Result<ContainerBuilder, RuntimeError> {
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(state_dir)
+        .map_err(refused("open the runtime's directory"))?
+        .with_executor(executor);
+    Ok(match streams {
+        Streams::Given(stdio) => builder
+            .with_stdin(stdio.stdin)
+            .with_stdout(stdio.stdout)
+            .with_stderr(stdio.stderr),
+        Streams::Terminal(console) => builder.with_console_socket(Some(console)),
+    })
 }
 
 fn refused<E: std::error::Error>(step: &'static str) -> impl FnOnce(E) -> RuntimeError {

@@ -1,4 +1,4 @@
-//! Requests about parts of objects: status, scale, finalize, binding, eviction, log.
+//! Requests about parts of objects: status, scale, finalize, binding, eviction, log, exec, attach, portforward.
 //!
 //! Source: Kubernetes API reference, "Pod" operations; autoscaling/v1 Scale; policy/v1 Eviction.
 
@@ -12,7 +12,7 @@ use super::{
     negotiate::{Form, form},
     nodes, objects,
     path::ObjectPath,
-    status, warn,
+    status, streams, warn,
 };
 use crate::engine::{ApiError, object::meta_str};
 
@@ -37,7 +37,12 @@ pub(super) async fn handle(
         ("binding", &Method::POST) => bind(context, path, body).await,
         ("eviction", &Method::POST) => evict(context, resource, path, body).await,
         ("log", &Method::GET) => nodes::log(context, resource, path).await,
-        ("status" | "scale" | "finalize" | "binding" | "eviction" | "log", _) => Err(ApiError::MethodNotAllowed),
+        ("exec", &Method::GET | &Method::POST) => streams::exec(context, resource, path).await,
+        ("attach", &Method::GET | &Method::POST) => streams::attach(context, resource, path).await,
+        ("portforward", &Method::GET | &Method::POST) => streams::port_forward(context, resource, path).await,
+        ("status" | "scale" | "finalize" | "binding" | "eviction" | "log" | "exec" | "attach" | "portforward", _) => {
+            Err(ApiError::MethodNotAllowed)
+        }
         _ => Err(ApiError::NoSuchPath),
     }
 }

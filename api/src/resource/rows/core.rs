@@ -11,6 +11,18 @@ const NODE: &str = "io.k8s.api.core.v1.Node";
 const NAMESPACE: &str = "io.k8s.api.core.v1.Namespace";
 const SERVICE: &str = "io.k8s.api.core.v1.Service";
 
+/// A path at which a connection becomes a stream; what is wanted stands in its query.
+const fn stream(name: &'static str, kind: &'static str) -> Subresource {
+    Subresource {
+        name,
+        group: "",
+        version: "v1",
+        kind,
+        definition: "",
+        verbs: &["create", "get"],
+    }
+}
+
 pub(super) const ROWS: &[Resource] = &[
     Resource {
         plural: "configmaps",
@@ -81,6 +93,7 @@ pub(super) const ROWS: &[Resource] = &[
         short_names: &["po"],
         categories: &["all"],
         subresources: &[
+            stream("attach", "PodAttachOptions"),
             Subresource {
                 name: "binding",
                 group: "",
@@ -97,6 +110,7 @@ pub(super) const ROWS: &[Resource] = &[
                 definition: "io.k8s.api.policy.v1.Eviction",
                 verbs: &["create"],
             },
+            stream("exec", "PodExecOptions"),
             Subresource {
                 name: "log",
                 group: "",
@@ -105,6 +119,7 @@ pub(super) const ROWS: &[Resource] = &[
                 definition: POD,
                 verbs: &["get"],
             },
+            stream("portforward", "PodPortForwardOptions"),
             status("", "v1", "Pod", POD),
         ],
         definition: POD,
