@@ -150,7 +150,7 @@ async fn answer(
         Some(request::Kind::PortForward(request)) => {
             let name = PodName::new(&request.namespace, &request.pod, &request.uid);
             match find(name, pods).await {
-                Ok(pod) => port_forward::serve(&pod, request.port, exchange).await,
+                Ok(pod) => port_forward::serve(&pod, &request, exchange).await,
                 Err(end) => end,
             }
         }

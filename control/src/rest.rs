@@ -12,6 +12,7 @@ mod nodes;
 mod objects;
 mod openapi;
 mod path;
+mod proxy;
 mod query;
 mod status;
 mod streams;
@@ -62,6 +63,7 @@ struct Context {
     rest: Rest,
     caller: Caller,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
     query: Query,
     /// How the connection becomes another, if the client may ask for that.
@@ -112,6 +114,7 @@ impl Rest {
             query: Query::parse(&parts.uri)?,
             on_upgrade: parts.extensions.get().cloned(),
             method: parts.method,
+            uri: parts.uri,
             headers: parts.headers,
         };
         if let Route::Objects(object) = &route {
@@ -166,7 +169,9 @@ async fn within_time(
 /// Watches and logs last as long as their reader wants; streams have limits of their own.
 fn is_long(context: &Context, object: &ObjectPath) -> bool {
     let subresource = object.subresource.as_str();
-    context.query.flag("watch") || matches!(subresource, "log" | "exec" | "attach" | "portforward")
+    context.query.flag("watch")
+        || matches!(subresource, "log" | "exec" | "attach" | "portforward")
+        || subresources::is_proxy(subresource)
 }
 
 fn authorize(

@@ -1,4 +1,4 @@
-//! What travels through an agent's stream, with the real kubectl: exec, cp, attach, port-forward.
+//! What travels through an agent's stream, with the real kubectl: exec, cp, attach, port-forward, proxies.
 
 #![allow(missing_docs, reason = "a test program")]
 
@@ -34,6 +34,7 @@ fn streams_reach_into_pods() {
     files_are_copied(&sandbox);
     attached_clients_share_the_streams(&sandbox);
     ports_are_forwarded(&sandbox);
+    requests_are_passed_on(&sandbox);
     slow_readers_hold_up_nobody(&sandbox);
     an_agent_that_dies_ends_its_streams_and_the_next_has_others(&sandbox);
 }
@@ -43,7 +44,7 @@ fn pods() -> serde_json::Value {
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": {"app": name}},
             "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
         })
     };
@@ -397,6 +398,43 @@ fn ports_are_forwarded(sandbox: &Sandbox) {
     let mut stderr = BufReader::new(refused.child.stderr.take().expect("piped"));
     while !said.contains("connection refused") && stderr.read_line(&mut said).expect("text") > 0 {}
     assert!(said.contains("connection refused"), "{said}");
+}
+
+fn requests_are_passed_on(sandbox: &Sandbox) {
+    sandbox.apply(&json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    }));
+    let get = |path: &str| {
+        let path = format!("/api/v1/namespaces/default/{path}");
+        sandbox
+            .kubectl_command(&["get", "--raw", &path])
+            .output()
+            .expect("start kubectl")
+    };
+    wait_for("the service to have an endpoint", SOON, || {
+        (text(&get("services/web:http/proxy/").stdout) == "web\n").then_some(())
+    });
+    // path, standard output, part of standard error
+    for (path, out, err) in [
+        ("pods/web:8080/proxy/", "web\n", ""),
+        ("pods/http:web:8080/proxy/some/path?query=1", "web\n", ""),
+        ("services/http:web:80/proxy/", "web\n", ""),
+        (
+            "services/web:81/proxy/",
+            "",
+            "no service port 81 found for service \"web\"",
+        ),
+        ("pods/web:9/proxy/", "", "connection refused"),
+        ("pods/nobody:80/proxy/", "", "pods \"nobody\" not found"),
+    ] {
+        let output = get(path);
+        let said = (text(&output.stdout), text(&output.stderr));
+        assert!(said.0 == out && said.1.contains(err), "{path}: {said:?}");
+    }
+    sandbox.kubectl(&["delete", "service", "web"]);
 }
 
 /// A reader that reads nothing, of a command that prints without end.

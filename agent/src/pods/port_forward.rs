@@ -1,4 +1,4 @@
-//! One connection to a port of a pod, as the pod itself would make it: on its loopback interface.
+//! One connection to a port of a pod, as the pod itself would make it: on its loopback interface, or to its address.
 //!
 //! Source: `kubectl port-forward`; CRI `PortForward`.
 
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use api::node_stream::{Channel, PART_BYTES_MAX, ReplyEnd};
+use api::node_stream::{Channel, PART_BYTES_MAX, PortForwardRequest, ReplyEnd};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -38,14 +38,19 @@ const BAD_REQUEST: u32 = 400;
 const INTERNAL_ERROR: u32 = 500;
 
 /// Connects, and moves bytes both ways: until the pod has ended its side, and the client its own or is given time to.
-pub(crate) async fn serve(pod: &FoundPod, port: u32, exchange: Exchange) -> ReplyEnd {
-    let Some(port) = u16::try_from(port).ok().filter(|port| *port > 0) else {
-        return refusal(BAD_REQUEST, format!("{port} is not a port"));
+pub(crate) async fn serve(pod: &FoundPod, request: &PortForwardRequest, exchange: Exchange) -> ReplyEnd {
+    let Some(port) = u16::try_from(request.port).ok().filter(|port| *port > 0) else {
+        return refusal(BAD_REQUEST, format!("{} is not a port", request.port));
     };
     let Some(sandbox) = pod.home.sandbox() else {
         return refusal(INTERNAL_ERROR, "the pod's sandbox is not running".to_owned());
     };
-    let connected = blocking(move || connect(sandbox.netns, port)).await;
+    let at = if request.at_pod_ip {
+        sandbox.ips
+    } else {
+        vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
+    };
+    let connected = blocking(move || connect(sandbox.netns, at, port)).await;
     let stream = match connected.and_then(|stream| TcpStream::from_std(stream).map_err(|err| err.to_string())) {
         Ok(stream) => stream,
         Err(message) => return refusal(INTERNAL_ERROR, message),
@@ -97,26 +102,21 @@ async fn write(mut inlet: Inlet, mut writer: OwnedWriteHalf) {
     let _ = writer.shutdown().await;
 }
 
-/// Connects to the port where the pod's own processes would. Blocks.
-fn connect(netns: Option<PathBuf>, port: u16) -> Result<StdTcpStream, String> {
+/// Connects to the first address that answers, from where the pod's own processes would. Blocks.
+fn connect(netns: Option<PathBuf>, at: Vec<IpAddr>, port: u16) -> Result<StdTcpStream, String> {
     let dial = move || {
-        let dial = |ip: IpAddr| {
+        let mut failures = Vec::new();
+        for ip in at {
             let address = SocketAddr::new(ip, port);
-            let stream = StdTcpStream::connect_timeout(&address, CONNECT_MAX)?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            Ok::<_, io::Error>(stream)
-        };
-        let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
-        dial(v4).or_else(|first| {
-            dial(v6).map_err(|second| {
-                format!(
-                    "failed to connect to localhost:{port} inside the pod, IPv4: {} IPv6: {}",
-                    dial_error(v4, port, &first),
-                    dial_error(v6, port, &second)
-                )
-            })
-        })
+            match dial(&address) {
+                Ok(stream) => return Ok(stream),
+                Err(err) => failures.push(dial_error(&address, &err)),
+            }
+        }
+        Err(format!(
+            "failed to connect to port {port} inside the pod: {}",
+            failures.join(", ")
+        ))
     };
     match netns {
         // A socket stays in the namespace it was made in.
@@ -125,13 +125,20 @@ fn connect(netns: Option<PathBuf>, port: u16) -> Result<StdTcpStream, String> {
     }
 }
 
+fn dial(address: &SocketAddr) -> io::Result<StdTcpStream> {
+    let stream = StdTcpStream::connect_timeout(address, CONNECT_MAX)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
 /// Clients look for the words after the last colon.
-fn dial_error(ip: IpAddr, port: u16, err: &io::Error) -> String {
+fn dial_error(address: &SocketAddr, err: &io::Error) -> String {
     let what = match err.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         _ => err.to_string(),
     };
-    format!("dial tcp {}: connect: {what}", SocketAddr::new(ip, port))
+    format!("dial tcp {address}: connect: {what}")
 }
 
 fn success() -> ReplyEnd {

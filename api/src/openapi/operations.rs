@@ -141,6 +141,7 @@ fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Value {
             ("create", "post"),
             ("update", "put"),
             ("patch", "patch"),
+            ("delete", "delete"),
         ],
     };
     let served = match target {
@@ -172,7 +173,13 @@ fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Value {
 
 /// A path at which a connection becomes a stream: what is wanted stands in the query.
 fn connect(row: &Resource, sub: &Subresource, verb: &str) -> Value {
-    let method = if verb == "create" { "Post" } else { "Get" };
+    let method = match verb {
+        "create" => "Post",
+        "update" => "Put",
+        "patch" => "Patch",
+        "delete" => "Delete",
+        _ => "Get",
+    };
     let parameters: Vec<Value> = stream_parameters(sub.name).iter().map(query_parameter).collect();
     json!({
         "tags": [tag(row)],
@@ -207,10 +214,12 @@ fn stream_parameters(name: &str) -> &'static [Parameter] {
         "integer",
         "The ports to reach; needed by older WebSocket clients only.",
     );
+    const PATH: Parameter = ("path", "string", "Where the request goes behind the target's address.");
     match name {
         "exec" => &[COMMAND, CONTAINER, STDERR, STDIN, STDOUT, TTY],
         "attach" => &[CONTAINER, STDERR, STDIN, STDOUT, TTY],
         "portforward" => &[PORTS],
+        "proxy" => &[PATH],
         _ => &[],
     }
 }

@@ -144,7 +144,7 @@ async fn remote_command(
 }
 
 /// Asks the node, and waits until it has found what is asked for.
-async fn begin(context: &Context, node: &str, request: Kind) -> Result<(Feed, Replies), ApiError> {
+pub(super) async fn begin(context: &Context, node: &str, request: Kind) -> Result<(Feed, Replies), ApiError> {
     let answer = context.rest.inner.nodes.converse(node, request).await;
     let (feed, mut replies) = answer.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     let first = tokio::time::timeout(FIRST_REPLY_WAIT, replies.next()).await;
@@ -158,7 +158,8 @@ async fn begin(context: &Context, node: &str, request: Kind) -> Result<(Feed, Re
     Ok((feed, replies))
 }
 
-fn permit(context: &Context) -> Result<OwnedSemaphorePermit, ApiError> {
+/// One of the places for connections that become streams.
+pub(super) fn permit(context: &Context) -> Result<OwnedSemaphorePermit, ApiError> {
     let sessions = context.rest.inner.sessions.clone();
     let busy = |_| ApiError::Unavailable(format!("{SESSIONS_MAX} streams are open, try again later"));
     sessions.try_acquire_owned().map_err(busy)

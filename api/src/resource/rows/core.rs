@@ -11,6 +11,8 @@ const NODE: &str = "io.k8s.api.core.v1.Node";
 const NAMESPACE: &str = "io.k8s.api.core.v1.Namespace";
 const SERVICE: &str = "io.k8s.api.core.v1.Service";
 
+const PROXY_VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
+
 /// A path at which a connection becomes a stream; what is wanted stands in its query.
 const fn stream(name: &'static str, kind: &'static str) -> Subresource {
     Subresource {
@@ -120,6 +122,10 @@ pub(super) const ROWS: &[Resource] = &[
                 verbs: &["get"],
             },
             stream("portforward", "PodPortForwardOptions"),
+            Subresource {
+                verbs: PROXY_VERBS,
+                ..stream("proxy", "PodProxyOptions")
+            },
             status("", "v1", "Pod", POD),
         ],
         definition: POD,
@@ -158,7 +164,13 @@ pub(super) const ROWS: &[Resource] = &[
         kind: "Service",
         short_names: &["svc"],
         categories: &["all"],
-        subresources: &[status("", "v1", "Service", SERVICE)],
+        subresources: &[
+            Subresource {
+                verbs: PROXY_VERBS,
+                ..stream("proxy", "ServiceProxyOptions")
+            },
+            status("", "v1", "Service", SERVICE),
+        ],
         definition: SERVICE,
         selectable_fields: &["spec.clusterIP", "spec.type"],
         ..ROW

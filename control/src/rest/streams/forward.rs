@@ -322,6 +322,7 @@ async fn carry(
         pod: ports.pod.clone(),
         uid: ports.uid.clone(),
         port: pair.port.into(),
+        at_pod_ip: false,
     });
     let answer = ports.nodes.converse(&ports.node, request).await;
     let (feed, replies) = answer.map_err(|error| error.to_string())?;
