@@ -9,7 +9,7 @@ mod pod;
 
 use serde_json::{Map, Value, json};
 
-use self::fields::{child, items, set_default};
+use self::fields::{child, items, set_default, text};
 use crate::resource::Resource;
 
 /// Fills in what the object leaves open. Applying it twice changes nothing more.
@@ -48,7 +48,20 @@ pub fn apply(resource: &Resource, object: &mut Value) {
                 set_default(port, "protocol", "TCP");
             }
         }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => role_binding(object, resource.group),
         _ => {}
+    }
+}
+
+/// What names neither group nor kind is of RBAC's own; a service account is of the core group.
+fn role_binding(binding: &mut Map<String, Value>, group: &str) {
+    if let Some(reference) = child(binding, "roleRef") {
+        set_default(reference, "apiGroup", group);
+    }
+    for subject in items(binding, "subjects") {
+        if matches!(text(subject, "kind"), "User" | "Group") {
+            set_default(subject, "apiGroup", group);
+        }
     }
 }
 

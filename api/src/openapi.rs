@@ -82,7 +82,9 @@ fn openapi(rows: &[&Resource]) -> Value {
     for row in rows {
         operations::add_paths(row, &mut paths);
         roots.push(row.definition.to_owned());
-        roots.push(operations::list_definition(row));
+        if row.stored {
+            roots.push(operations::list_definition(row));
+        }
         roots.extend(row.subresources.iter().map(|sub| sub.definition.to_owned()));
     }
     json!({

@@ -39,6 +39,8 @@ pub struct Resource {
     pub selectable_fields: &'static [&'static str],
     /// Whether `metadata.generation` counts the changes of what the user asks for.
     pub counts_generation: bool,
+    /// Whether objects are kept. One that is not is a question: it is answered and forgotten.
+    pub stored: bool,
 }
 
 /// A path below an object, for example `status`.

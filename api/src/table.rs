@@ -8,6 +8,7 @@ mod cluster;
 mod column;
 mod network;
 mod pods;
+mod rbac;
 mod storage;
 mod workloads;
 
@@ -75,6 +76,8 @@ fn printer(resource: &Resource) -> &'static Printer {
         ("apps", "ReplicaSet") => &workloads::REPLICA_SET,
         ("coordination.k8s.io", "Lease") => &cluster::LEASE,
         ("discovery.k8s.io", "EndpointSlice") => &network::ENDPOINT_SLICE,
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &rbac::ROLE,
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => &rbac::BINDING,
         _ => &ANY,
     }
 }

@@ -12,6 +12,7 @@ mod metadata;
 pub mod names;
 mod network;
 mod pod;
+mod rbac;
 mod selectors;
 mod service;
 mod storage;
@@ -40,6 +41,7 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ("apps", "ReplicaSet") => workloads::replica_set(&root, &mut errors),
         ("coordination.k8s.io", "Lease") => cluster::lease(&root, &mut errors),
         ("discovery.k8s.io", "EndpointSlice") => network::endpoint_slice(&root, &mut errors),
+        ("rbac.authorization.k8s.io", kind) => rbac::create(kind, &root, &mut errors),
         _ => {}
     }
     errors
@@ -77,6 +79,7 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
             network::endpoint_slice(&root, &mut errors);
             same(&root.field("addressType"), &before.field("addressType"), &mut errors);
         }
+        ("rbac.authorization.k8s.io", kind) => rbac::update(kind, &root, &before, &mut errors),
         _ => {}
     }
     errors

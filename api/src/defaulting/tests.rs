@@ -231,6 +231,18 @@ fn the_other_kinds() {
     );
     assert_eq!(slice["ports"][0], json!({ "port": 80, "name": "", "protocol": "TCP" }));
     assert_eq!(defaulted("", "configmaps", json!({})), json!({}));
+    let rbac = "rbac.authorization.k8s.io";
+    let subjects = json!([{ "kind": "User" }, { "kind": "ServiceAccount" }, { "kind": "Group", "apiGroup": "x" }]);
+    let binding = defaulted(rbac, "rolebindings", json!({ "roleRef": {}, "subjects": subjects }));
+    let expected = json!({
+        "roleRef": { "apiGroup": rbac },
+        "subjects": [
+            { "kind": "User", "apiGroup": rbac },
+            { "kind": "ServiceAccount" },
+            { "kind": "Group", "apiGroup": "x" },
+        ],
+    });
+    assert_eq!(binding, expected);
 }
 
 #[test]

@@ -31,7 +31,17 @@ fn groups_name_their_versions_and_the_core_group_is_not_among_them() {
         .iter()
         .map(|g| g["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["apps", "coordination.k8s.io", "discovery.k8s.io"]);
+    assert_eq!(
+        names,
+        [
+            "apps",
+            "authentication.k8s.io",
+            "authorization.k8s.io",
+            "coordination.k8s.io",
+            "discovery.k8s.io",
+            "rbac.authorization.k8s.io"
+        ]
+    );
     let apps = group("apps").unwrap();
     assert_eq!(
         apps["preferredVersion"],

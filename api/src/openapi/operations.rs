@@ -95,12 +95,18 @@ pub(super) fn add_paths(row: &Resource, paths: &mut Map<String, Value>) {
         Reach::Cluster
     };
     let collection = if row.is_namespaced() {
-        let across = format!("{base}/{}", row.plural);
-        paths.insert(across, path_item(row, Target::Collection, Reach::AllNamespaces));
+        if row.stored {
+            let across = format!("{base}/{}", row.plural);
+            paths.insert(across, path_item(row, Target::Collection, Reach::AllNamespaces));
+        }
         format!("{base}/namespaces/{{namespace}}/{}", row.plural)
     } else {
         format!("{base}/{}", row.plural)
     };
+    if !row.stored {
+        paths.insert(collection, path_item(row, Target::Collection, scope));
+        return;
+    }
     let object = format!("{collection}/{{name}}");
     for sub in row.subresources {
         let path = format!("{object}/{}", sub.name);

@@ -34,8 +34,11 @@ fn the_index_names_each_group_with_a_hash() {
         [
             "api/v1",
             "apis/apps/v1",
+            "apis/authentication.k8s.io/v1",
+            "apis/authorization.k8s.io/v1",
             "apis/coordination.k8s.io/v1",
-            "apis/discovery.k8s.io/v1"
+            "apis/discovery.k8s.io/v1",
+            "apis/rbac.authorization.k8s.io/v1",
         ]
     );
     for (path, entry) in paths {

@@ -4,12 +4,23 @@ use super::{Resource, Subresource};
 use crate::object::Scope;
 
 mod apps;
+mod authentication;
+mod authorization;
 mod coordination;
 mod core;
 mod discovery;
+mod rbac;
 
 /// The rows of every group, the core group first, then by name.
-pub(super) const GROUPS: &[&[Resource]] = &[core::ROWS, apps::ROWS, coordination::ROWS, discovery::ROWS];
+pub(super) const GROUPS: &[&[Resource]] = &[
+    core::ROWS,
+    apps::ROWS,
+    authentication::ROWS,
+    authorization::ROWS,
+    coordination::ROWS,
+    discovery::ROWS,
+    rbac::ROWS,
+];
 
 const ALL_VERBS: &[&str] = &[
     "create",
@@ -66,4 +77,13 @@ const ROW: Resource = Resource {
     definition: "",
     selectable_fields: &[],
     counts_generation: false,
+    stored: true,
+};
+
+/// What rows of questions share.
+const QUESTION: Resource = Resource {
+    scope: Scope::Cluster,
+    verbs: &["create"],
+    stored: false,
+    ..ROW
 };

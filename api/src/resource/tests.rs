@@ -40,8 +40,11 @@ fn verbs_subresources_and_fields_are_sorted_and_rows_are_grouped() {
         [
             ("", "v1"),
             ("apps", "v1"),
+            ("authentication.k8s.io", "v1"),
+            ("authorization.k8s.io", "v1"),
             ("coordination.k8s.io", "v1"),
-            ("discovery.k8s.io", "v1")
+            ("discovery.k8s.io", "v1"),
+            ("rbac.authorization.k8s.io", "v1"),
         ]
     );
 }

@@ -134,6 +134,7 @@ fn name_check(resource: &Resource) -> fn(&str) -> Result<(), String> {
     match (resource.group, resource.kind) {
         ("", "Namespace") => names::dns_label,
         ("", "Service") => names::dns_1035_label,
+        ("rbac.authorization.k8s.io", _) => names::path_segment,
         _ => names::dns_subdomain,
     }
 }

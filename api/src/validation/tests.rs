@@ -1,6 +1,7 @@
 //! Tables of faults: what is changed in a good object, and what is said about it.
 
 mod pods;
+mod roles;
 mod services;
 
 use serde_json::{Value, json};
