@@ -16,6 +16,7 @@ mod read;
 mod scale;
 mod service;
 mod strategy;
+mod token;
 mod update;
 
 use std::{net::IpAddr, ops::RangeInclusive, sync::Arc, time::Duration};
@@ -25,9 +26,10 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::authorization::{Access, Refusal};
 use crate::store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write};
 
-pub use crate::auth::Caller;
+pub use crate::auth::{Caller, Tokens};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use error::{ApiError, Cause, Target};
 pub(crate) use fields::strict_error;
@@ -52,6 +54,8 @@ pub struct EngineConfig {
     pub node_port_range: RangeInclusive<u16>,
     /// See [`crate::ServerConfig::default_not_ready_toleration`].
     pub default_not_ready_toleration: Duration,
+    /// Signs the tokens of service accounts.
+    pub tokens: Tokens,
 }
 
 /// What to do about fields that the kind does not know, or that are named twice.
@@ -104,6 +108,7 @@ struct Inner {
     store: Store,
     config: EngineConfig,
     allocator: Allocator,
+    access: Access,
 }
 
 /// What a write comes to, decided from the current object.
@@ -145,6 +150,7 @@ impl Engine {
         )?;
         Ok(Engine {
             inner: Arc::new(Inner {
+                access: Access::new(store.clone()),
                 store,
                 config,
                 allocator,
@@ -156,6 +162,61 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// What callers may do.
+    #[must_use]
+    pub(crate) fn access(&self) -> &Access {
+        &self.inner.access
+    }
+
+    /// What signs the tokens of service accounts.
+    #[must_use]
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.inner.config.tokens
+    }
+
+    /// Brings a question, which is never stored, into the form of its kind.
+    ///
+    /// # Errors
+    /// When it is not of its kind, or has fields that the options refuse.
+    pub(crate) fn complete(
+        &self,
+        resource: &Resource,
+        question: &mut Value,
+        options: &WriteOptions,
+    ) -> Result<(), ApiError> {
+        fields::identify(resource, question)?;
+        fields::check(resource, question, options)
+    }
+
+    /// Refuses a write that gives somebody more than its writer has.
+    fn check_escalation(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        old: Option<&Value>,
+        new: &Value,
+    ) -> Result<(), ApiError> {
+        if resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        let escalation = self.inner.access.escalation(caller, resource.kind, old, new);
+        match escalation.map_err(ApiError::Read)? {
+            None => Ok(()),
+            Some(Refusal::Widens(detail)) => {
+                let name = object::meta_str(new, "name");
+                Err(ApiError::forbidden(Target::new(resource, name), detail))
+            }
+            Some(Refusal::NoRole(role)) => Err(ApiError::NotFound(Target {
+                resource: if role.namespace.is_empty() {
+                    "clusterrole"
+                } else {
+                    "role"
+                },
+                ..Target::new(resource, &role.name)
+            })),
+        }
     }
 
     /// Decides from the current version what to write, and writes it; again if the object changed meanwhile.

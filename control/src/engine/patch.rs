@@ -37,7 +37,7 @@ impl Engine {
     #[expect(clippy::too_many_arguments, reason = "each names one part of the request path")]
     pub async fn patch(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         resource: &Resource,
         namespace: &str,
         name: &str,
@@ -62,7 +62,8 @@ impl Engine {
                 } else {
                     patched(resource, name, &patch, current, options)?
                 };
-                replace(resource, part, current, wanted)
+                let next = replace(resource, part, current, wanted)?;
+                self.check_next(caller, resource, current, next)
             })
             .await?;
         let object = outcome.into_object();

@@ -9,7 +9,7 @@ use super::{
     Context, body, collection,
     negotiate::{Form, form},
     path::ObjectPath,
-    status, subresources, table, warn, watch,
+    reviews, status, subresources, table, warn, watch,
 };
 use crate::engine::{ApiError, Deleted, object};
 
@@ -29,6 +29,12 @@ pub(super) async fn handle(
             .contains(&super::verb(&context.method, context.query.flag("watch"), path))
     {
         return Err(ApiError::MethodNotAllowed);
+    }
+    if !resource.stored {
+        if !path.name.is_empty() || resource.is_namespaced() == path.namespace.is_empty() {
+            return Err(ApiError::NoSuchPath);
+        }
+        return reviews::answer(context, resource, path, body).await;
     }
     if path.name.is_empty() {
         return in_collection(context, resource, path, body).await;
