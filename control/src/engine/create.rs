@@ -84,7 +84,8 @@ impl Engine {
             self.namespace_check(resource, namespace, &target)?;
             admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration)
                 .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
-            self.service_account(namespace, &object, &target).await?;
+            let account = self.service_account(namespace, &object, &target).await?;
+            admission::give_account(&mut object, &account, &suffix());
         }
         strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
         let causes = validation::validate_create(resource, &object);
