@@ -103,8 +103,10 @@ fn a_rule_allows_what_it_names() {
 
 #[test]
 fn what_rules_lack_is_said_in_one_line_for_each_resource() {
+    /// What it is about, what is owned, what is wanted, what is missing.
+    type Row = (&'static str, Vec<Rule>, Vec<Rule>, &'static [&'static str]);
     let pods = || rule("get list", "\"\"", "pods", "");
-    let rows: [(&str, Vec<Rule>, Vec<Rule>, &[&str]); 9] = [
+    let rows: [Row; 9] = [
         ("the same", vec![pods()], vec![pods()], &[]),
         ("all", vec![rule("*", "*", "*", "")], vec![pods()], &[]),
         (
