@@ -176,19 +176,6 @@ pub fn append_with_revision(out: &mut Vec<u8>, value: &[u8], revision: Revision)
     out.extend_from_slice(&value[at..]);
 }
 
-/// The stored object in the form of this row.
-pub fn viewed(resource: &Resource, stored: Stored) -> Result<Stored, ApiError> {
-    if resource.stored_as.is_none() {
-        return Ok(stored);
-    }
-    let mut value: Value = serde_json::from_slice(&stored.value).map_err(|source| corrupt(&stored.key, source))?;
-    conversion::from_stored(resource, &mut value);
-    Ok(Stored {
-        value: encode(&value),
-        ..stored
-    })
-}
-
 /// The stored object as JSON bytes with its `resourceVersion`.
 pub fn bytes_with_revision(stored: &Stored) -> Bytes {
     let mut out = Vec::with_capacity(stored.value.len() + 40);

@@ -70,15 +70,12 @@ impl Engine {
         object::decode_as(resource, &self.get_stored(resource, namespace, name)?)
     }
 
-    /// The object as it is stored, in the form of this row.
+    /// The object as it is stored; see [`object::decode_as`] and [`object::bytes_as`] for the form of this row.
     ///
     /// # Errors
     /// `NotFound`, or the store cannot be read.
     pub fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
-        object::viewed(
-            resource,
-            self.stored(resource.stored(), &key(resource, namespace, name))?,
-        )
+        self.stored(resource.stored(), &key(resource, namespace, name))
     }
 
     /// The object's Scale.
@@ -90,22 +87,11 @@ impl Engine {
         Ok(scale::of(resource, &self.get(resource, namespace, name)?))
     }
 
-    /// A page of a collection, in the form of this row. The selectors are about the stored form.
+    /// A page of a collection, as it is stored. The selectors are about the stored form, whatever row is asked for.
     ///
     /// # Errors
     /// `Expired` when the revision or the token is too old, `Timeout` when the revision does not come.
     pub async fn list(&self, resource: &Resource, options: &ListOptions) -> Result<ListPage, ApiError> {
-        let mut page = self.list_stored(resource, options).await?;
-        if resource.stored_as.is_some() {
-            let items = page.items.into_iter();
-            page.items = items
-                .map(|item| object::viewed(resource, item))
-                .collect::<Result<_, _>>()?;
-        }
-        Ok(page)
-    }
-
-    async fn list_stored(&self, resource: &Resource, options: &ListOptions) -> Result<ListPage, ApiError> {
         let token = Token::parse(&options.continue_token)?;
         let at = match (&token, options.version) {
             (Some(token), _) => Some(token.revision),
@@ -218,8 +204,7 @@ pub(crate) fn read_error(error: ReadError, requested: Revision) -> ApiError {
 }
 
 fn matches(resource: &Resource, item: &Stored, options: &ListOptions) -> Result<bool, ApiError> {
-    let mut object: Value = serde_json::from_slice(&item.value).map_err(|source| object::corrupt(&item.key, source))?;
-    object::show_as(resource, &mut object);
+    let object = object::decode_as(resource.stored(), item)?;
     Ok(selects(&object, &options.labels, &options.fields))
 }
 

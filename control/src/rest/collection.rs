@@ -31,7 +31,7 @@ pub(super) async fn list(
     let options = context.query.list_options(resource, &path.namespace)?;
     let page = context.engine().list(resource, &options).await?;
     let metadata = list_metadata(&page);
-    if form == Form::Object && resource.custom.is_none() {
+    if form == Form::Object && object::is_shown_as_stored(resource) {
         let head = format!(
             "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
             json!(resource.list_kind()),
@@ -47,6 +47,17 @@ pub(super) async fn list(
         .iter()
         .map(|item| object::decode_as(resource, item))
         .collect::<Result<_, _>>()?;
+    Ok(answer(context, resource, form, metadata, &objects))
+}
+
+/// A list of these objects in the form that the client accepts.
+pub(super) fn answer(
+    context: &Context,
+    resource: &Resource,
+    form: Form,
+    metadata: Value,
+    objects: &[Value],
+) -> Response<Body> {
     let value = match form {
         Form::Object => json!({
             "kind": resource.list_kind(),
@@ -55,7 +66,7 @@ pub(super) async fn list(
             "items": objects,
         }),
         Form::Table => {
-            let mut table = table::render(resource, &objects, table::include(&context.query));
+            let mut table = table::render(resource, objects, table::include(&context.query));
             table["metadata"] = metadata;
             table
         }
@@ -66,7 +77,7 @@ pub(super) async fn list(
             "items": objects.iter().map(table::metadata_only).collect::<Vec<_>>(),
         }),
     };
-    Ok(status::json(StatusCode::OK, &value))
+    status::json(StatusCode::OK, &value)
 }
 
 fn list_metadata(page: &ListPage) -> Value {

@@ -7,13 +7,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{
-    Context, health,
-    negotiate::{Form, form},
-    objects,
-    path::ObjectPath,
-    status, table,
-};
+use super::{Context, collection, health, negotiate::form, objects, path::ObjectPath};
 use crate::engine::{ApiError, Target, selects};
 
 /// Answers a read of all parts, or of one.
@@ -36,26 +30,7 @@ pub(super) fn handle(context: &Context, resource: &Resource, path: &ObjectPath) 
         .filter(|component| selects(component, &labels, &fields))
         .collect();
     let metadata = json!({ "resourceVersion": context.engine().store().revision().to_string() });
-    let list = match form {
-        Form::Object => json!({
-            "kind": resource.list_kind(),
-            "apiVersion": resource.api_version(),
-            "metadata": metadata,
-            "items": items,
-        }),
-        Form::Metadata => json!({
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata,
-            "items": items.iter().map(table::metadata_only).collect::<Vec<_>>(),
-        }),
-        Form::Table => {
-            let mut table = table::render(resource, &items, table::include(&context.query));
-            table["metadata"] = metadata;
-            table
-        }
-    };
-    Ok(status::json(StatusCode::OK, &list))
+    Ok(collection::answer(context, resource, form, metadata, &items))
 }
 
 fn component<E: std::error::Error>(resource: &Resource, name: &str, state: Result<(), E>) -> Value {

@@ -626,3 +626,34 @@ async fn documents_are_sent_once() {
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     );
 }
+
+#[tokio::test]
+async fn a_kind_in_another_form_is_selected_by_the_fields_of_that_form() {
+    const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    let server = server().await;
+    for name in ["a", "b"] {
+        let event = json!({
+            "metadata": { "name": format!("about-{name}") },
+            "involvedObject": { "kind": "Pod", "name": name, "namespace": "default" },
+            "reason": "Told",
+            "type": "Normal",
+        });
+        server.create("events", "default", event).await;
+    }
+    let path = "/apis/events.k8s.io/v1/namespaces/default/events?fieldSelector=regarding.name%3Db";
+    for (accept, shown) in [("application/json", true), (METADATA_LIST, false)] {
+        let list = server.send("GET", path, &[("accept", accept)], "").await.json();
+        let items = list["items"].as_array().unwrap();
+        assert_eq!(items.len(), 1, "{accept}: {list}");
+        assert_eq!(items[0]["metadata"]["name"], "about-b", "{accept}");
+        if shown {
+            assert_eq!(items[0]["regarding"]["name"], "b", "{accept}");
+            assert_eq!(items[0]["apiVersion"], "events.k8s.io/v1", "{accept}");
+        }
+    }
+    let mut events = server.watch(&format!("{path}&watch=true"), "application/json").await;
+    let event = events.next().await.unwrap();
+    assert_eq!(event["type"], "ADDED");
+    assert_eq!(event["object"]["regarding"]["name"], "b");
+    assert_eq!(event["object"]["apiVersion"], "events.k8s.io/v1");
+}

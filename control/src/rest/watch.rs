@@ -70,7 +70,7 @@ pub(super) async fn start(
             fields: filter.fields.clone(),
             ..ListOptions::default()
         };
-        let mut page = engine.list(resource.stored(), &options).await?;
+        let mut page = engine.list(resource, &options).await?;
         if !filter.name.is_empty() {
             page.items.retain(|item| item.key.name == filter.name);
         }
@@ -183,7 +183,12 @@ impl Filter {
         if !self.name.is_empty() && self.name != stored.key.name {
             return Ok(false);
         }
-        Ok(self.is_open() || selects(&object::decode_as(self.resource, stored)?, &self.labels, &self.fields))
+        Ok(self.is_open()
+            || selects(
+                &object::decode_as(self.resource.stored(), stored)?,
+                &self.labels,
+                &self.fields,
+            ))
     }
 }
 

@@ -58,7 +58,7 @@ async fn an_object_is_one_in_all_forms() {
     assert_eq!(updated["apiVersion"], "autoscaling/v2");
 
     let page = cluster.engine.list(v1(), &ListOptions::default()).await.unwrap();
-    let listed = object::decode(&page.items[0]).unwrap();
+    let listed = object::decode_as(v1(), &page.items[0]).unwrap();
     assert_eq!(listed["apiVersion"], "autoscaling/v1");
     assert_eq!(listed["spec"]["targetCPUUtilizationPercentage"], 90);
     let deleted = cluster
