@@ -81,15 +81,15 @@ pub(super) struct KeyRecord {
 pub(super) struct Keyring {
     config: SealConfig,
     keys: Vec<KeyRecord>,
-    /// What was chosen when all values were last brought into form; more or less may be chosen now.
-    settled: BTreeSet<String>,
+    /// The collections that are encrypted in the file, and no others; none while nobody knows.
+    settled: Option<BTreeSet<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FileForm {
     keys: Vec<FileKey>,
-    settled: BTreeSet<String>,
+    settled: Option<BTreeSet<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl Keyring {
                 let mut keyring = Keyring {
                     config: config.clone(),
                     keys: Vec::new(),
-                    settled: BTreeSet::new(),
+                    settled: None,
                 };
                 keyring.add_key()?;
                 return Ok(keyring);
@@ -121,11 +121,17 @@ impl Keyring {
             }
         };
         let (keys, settled) = parse(path, &bytes)?;
-        Ok(Keyring {
+        let mut keyring = Keyring {
             config: config.clone(),
             keys,
             settled,
-        })
+        };
+        if keyring.settled.as_ref().is_some_and(|of| *of != config.collections) {
+            // Before the first value is written: if the choice is taken back half way, the file must not be believed.
+            keyring.settled = None;
+            keyring.write()?;
+        }
+        Ok(keyring)
     }
 
     pub(super) fn keys(&self) -> &[KeyRecord] {
@@ -141,7 +147,7 @@ impl Keyring {
 
     /// Whether values may be in another form than the one they would get now.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.keys.len() > 1 || self.settled != self.config.collections
+        self.keys.len() > 1 || self.settled.is_none()
     }
 
     /// Whether the newest key has reached its age. A clock that goes backwards makes no key old.
@@ -174,7 +180,7 @@ impl Keyring {
     /// All values are in the form they would get now: only the newest key is needed.
     pub(super) fn settle(&mut self) -> Result<(), KeyFileError> {
         self.keys.truncate(1);
-        self.settled.clone_from(&self.config.collections);
+        self.settled = Some(self.config.collections.clone());
         self.write()
     }
 
@@ -196,7 +202,7 @@ impl Keyring {
     }
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<KeyRecord>, BTreeSet<String>), KeyFileError> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<KeyRecord>, Option<BTreeSet<String>>), KeyFileError> {
     let form: FileForm = serde_json::from_slice(bytes).map_err(|source| KeyFileError::Malformed {
         path: path.to_owned(),
         source,

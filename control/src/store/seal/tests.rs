@@ -98,6 +98,24 @@ fn an_old_key_is_replaced_and_forgotten_once_no_value_needs_it() {
 }
 
 #[test]
+fn a_choice_that_is_taken_back_half_way_is_carried_through_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let chosen = config(directory.path(), YEAR);
+    Seal::open(&chosen).expect("open").settle().expect("settle");
+    let other = SealConfig {
+        collections: BTreeSet::new(),
+        ..chosen.clone()
+    };
+    let interrupted = Seal::open(&other).expect("open");
+    assert!(interrupted.is_unsettled());
+    let plain = interrupted.close(SECRET, 8, b"hush").expect("close").into_owned();
+
+    let seal = Seal::open(&chosen).expect("open");
+    assert!(seal.is_unsettled(), "some values are plain");
+    assert!(seal.is_stale(SECRET, &plain));
+}
+
+#[test]
 fn a_damaged_key_file_is_refused_and_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = config(directory.path(), YEAR);
