@@ -16,13 +16,14 @@ pub(crate) mod resources;
 pub(crate) mod sandbox;
 pub(crate) mod shim_link;
 mod supervisor;
+pub(crate) mod tokens;
 mod worker;
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use api::{
     k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret},
-    node_stream::{FromAgent, LogsRequest, Reply},
+    node_stream::{FromAgent, LogsRequest, Reply, Token},
 };
 use tokio::sync::mpsc;
 
@@ -84,6 +85,8 @@ pub enum PodInput {
         /// `metadata.name`
         name: String,
     },
+    /// The answer to a pod's wish for a token.
+    Token(Token),
     /// A snapshot begins: what it does not name is gone at its end.
     SnapshotBegin,
     /// The snapshot is complete.

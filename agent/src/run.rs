@@ -423,6 +423,7 @@ impl Node {
                 }
                 StreamEvent::Batch(batch) => self.take(&batch).await,
                 StreamEvent::StopAllowed(uid) => self.tell_pods(PodInput::StopAllowed { uid }).await,
+                StreamEvent::Token(token) => self.tell_pods(PodInput::Token(token)).await,
                 StreamEvent::Request(request) => {
                     if let Some(replies) = self.outbox.replies() {
                         self.requests.begin(request, replies);

@@ -10,7 +10,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use api::{
     net_state::ip_to_bytes,
     node_stream::{
-        Batch, FromAgent, Hello, Request, ToAgent, Welcome, from_agent, node_stream_client::NodeStreamClient, to_agent,
+        Batch, FromAgent, Hello, Request, ToAgent, Token, Welcome, from_agent, node_stream_client::NodeStreamClient,
+        to_agent,
     },
 };
 use tokio::{
@@ -66,6 +67,8 @@ pub enum StreamEvent {
     StopAllowed(String),
     /// Somebody asks something.
     Request(Request),
+    /// The answer to a wish for a token.
+    Token(Token),
     /// The answer to the request of this number is not wanted any more.
     CancelRequest(u64),
     /// The connection has ended; whatever was asked over it cannot be answered.
@@ -208,6 +211,7 @@ async fn connection(
                 Some(to_agent::Kind::Batch(batch)) => break StreamEvent::Batch(batch),
                 Some(to_agent::Kind::StopAllowed(allowed)) => break StreamEvent::StopAllowed(allowed.pod_uid),
                 Some(to_agent::Kind::Request(request)) => break StreamEvent::Request(request),
+                Some(to_agent::Kind::Token(token)) => break StreamEvent::Token(token),
                 Some(to_agent::Kind::CancelRequest(cancel)) => break StreamEvent::CancelRequest(cancel.id),
                 // A second Welcome, or a kind that a newer server knows.
                 Some(to_agent::Kind::Welcome(_)) | None => {}

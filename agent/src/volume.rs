@@ -27,6 +27,7 @@ use crate::{
         env::expand,
         fields::{FieldError, PodFacts},
         objects::Objects,
+        tokens::TokenError,
     },
     runtime::spec::{Access, Bind, Propagation},
 };
@@ -44,6 +45,10 @@ pub(crate) enum VolumeError {
         name: String,
         key: String,
     },
+    #[error("the token of the pod's service account has not come")]
+    NoToken,
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error(transparent)]
     Field(#[from] FieldError),
     #[error("path {0:?} leads out of the volume")]
@@ -51,7 +56,7 @@ pub(crate) enum VolumeError {
     #[error("hostPath type check failed: {path} is not a {wanted}")]
     HostPathType { path: String, wanted: &'static str },
     #[error(
-        "this node does not do volumes of this kind yet: it has emptyDir, hostPath, configMap, secret, downwardAPI and projected (without serviceAccountToken)"
+        "this node does not do volumes of this kind yet: it has emptyDir, hostPath, configMap, secret, downwardAPI and projected"
     )]
     Unsupported,
     #[error("no volume of this name")]

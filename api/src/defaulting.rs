@@ -20,7 +20,7 @@ mod workloads;
 
 use serde_json::{Map, Value, json};
 
-use self::fields::{child, items, set_default};
+use self::fields::{child, items, set_default, text};
 use crate::resource::Resource;
 
 /// Fills in what the object leaves open. Applying it twice changes nothing more.
@@ -63,6 +63,7 @@ pub fn apply(resource: &Resource, object: &mut Value) {
         ("discovery.k8s.io", "EndpointSlice") => endpoint_slice(object),
         ("flowcontrol.apiserver.k8s.io", kind) => flowcontrol::apply(kind, object),
         ("networking.k8s.io", kind) => networking::apply(kind, object),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => role_binding(object, resource.group),
         ("resource.k8s.io", kind) => devices::apply(kind, object),
         ("scheduling.k8s.io", "PriorityClass") => set_default(object, "preemptionPolicy", "PreemptLowerPriority"),
         ("storage.k8s.io", kind) => storage::apply(kind, object),
@@ -84,6 +85,18 @@ fn endpoint_slice(object: &mut Map<String, Value>) {
             port.insert("name".to_owned(), json!(""));
         }
         set_default(port, "protocol", "TCP");
+    }
+}
+
+/// What names neither group nor kind is of RBAC's own; a service account is of the core group.
+fn role_binding(binding: &mut Map<String, Value>, group: &str) {
+    if let Some(reference) = child(binding, "roleRef") {
+        set_default(reference, "apiGroup", group);
+    }
+    for subject in items(binding, "subjects") {
+        if matches!(text(subject, "kind"), "User" | "Group") {
+            set_default(subject, "apiGroup", group);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use k8s_openapi::{
         coordination::v1::Lease,
         core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount},
         discovery::v1::EndpointSlice,
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -165,6 +166,10 @@ kinds! {
     Deployment, "apps", "v1", "deployments", Namespaced;
     ReplicaSet, "apps", "v1", "replicasets", Namespaced;
     Lease, "coordination.k8s.io", "v1", "leases", Namespaced;
+    ClusterRole, "rbac.authorization.k8s.io", "v1", "clusterroles", Cluster;
+    ClusterRoleBinding, "rbac.authorization.k8s.io", "v1", "clusterrolebindings", Cluster;
+    Role, "rbac.authorization.k8s.io", "v1", "roles", Namespaced;
+    RoleBinding, "rbac.authorization.k8s.io", "v1", "rolebindings", Namespaced;
 }
 
 impl Kind {

@@ -96,7 +96,9 @@ fn openapi(rows: &[&Resource], format: Format) -> Value {
     for row in rows {
         operations::add_paths(row, &mut paths);
         roots.push(row.definition.to_owned());
-        roots.push(operations::list_definition(row));
+        if row.is_kept {
+            roots.push(operations::list_definition(row));
+        }
         roots.extend(row.subresources.iter().map(|sub| sub.definition.to_owned()));
         if let Some(custom) = row.custom {
             let (definitions, referred) = published::definitions(row, custom, format);

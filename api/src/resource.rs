@@ -46,6 +46,8 @@ pub struct Resource {
     pub counts_generation: bool,
     /// In which other row's form objects are kept, where one collection is served in several forms.
     pub stored_as: Option<Stored>,
+    /// Whether objects are kept. One that is not is a question: it is answered and forgotten.
+    pub is_kept: bool,
     /// For a kind that a CustomResourceDefinition adds: what takes the place of knowing the kind.
     pub custom: Option<&'static Custom>,
 }

@@ -14,6 +14,7 @@ mod ingress;
 mod network;
 mod pods;
 mod quotas;
+mod rbac;
 mod registration;
 mod storage;
 mod volumes;
@@ -158,6 +159,8 @@ fn printer(resource: &Resource) -> &'static Printer {
         ("storage.k8s.io", "StorageClass") => &csi::STORAGE_CLASS,
         ("storage.k8s.io", "VolumeAttachment") => &csi::VOLUME_ATTACHMENT,
         ("storage.k8s.io", "VolumeAttributesClass") => &csi::VOLUME_ATTRIBUTES_CLASS,
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => &rbac::ROLE,
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => &rbac::BINDING,
         _ => &ANY,
     }
 }

@@ -25,6 +25,7 @@ mod network;
 mod networking;
 mod pod;
 mod quantities;
+mod rbac;
 mod selectors;
 mod service;
 mod storage;
@@ -85,6 +86,7 @@ pub fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
         ("resource.k8s.io", kind) => devices::create(kind, &root, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => classes::priority_class(&root, &mut errors),
         ("storage.k8s.io", kind) => csi::create(kind, &root, &mut errors),
+        ("rbac.authorization.k8s.io", kind) => rbac::create(kind, &root, &mut errors),
         _ => {}
     }
     errors
@@ -161,6 +163,7 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
         ("resource.k8s.io", kind) => devices::update(kind, &root, &before, &mut errors),
         ("scheduling.k8s.io", "PriorityClass") => classes::priority_class_update(&root, &before, &mut errors),
         ("storage.k8s.io", kind) => csi::update(kind, &root, &before, &mut errors),
+        ("rbac.authorization.k8s.io", kind) => rbac::update(kind, &root, &before, &mut errors),
         _ => {}
     }
     errors

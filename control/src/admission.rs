@@ -14,6 +14,11 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// The name of the ServiceAccount that pods use unless they name another.
 pub(crate) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+const TOKEN_VOLUME_PREFIX: &str = "kube-api-access-";
+/// Where programs look for their token.
+const TOKEN_MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// An hour, and time for the node to notice that it is over.
+const TOKEN_SECONDS: i64 = 3607;
 /// Namespaces without which the cluster does not work; deleting them is refused.
 pub(crate) const PROTECTED_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
 
@@ -38,6 +43,66 @@ pub(crate) fn complete_pod(pod: &mut Value, not_ready_toleration: Duration) {
             add_toleration(spec, key, not_ready_toleration);
         }
     }
+}
+
+/// Completes a pod from its service account: the secrets to pull images with, and a volume with a token, unless the pod
+/// or else the account wants none. `suffix` makes the volume's name.
+pub(crate) fn give_account(pod: &mut Value, account: &Value, suffix: &str) {
+    let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else {
+        return;
+    };
+    let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    if is_empty(&spec["imagePullSecrets"]) && !is_empty(&account["imagePullSecrets"]) {
+        spec["imagePullSecrets"] = account["imagePullSecrets"].clone();
+    }
+    let wish = |of: &Value| of["automountServiceAccountToken"].as_bool();
+    if wish(spec).or(wish(account)) != Some(false) {
+        mount_token(spec, suffix);
+    }
+}
+
+fn mount_token(spec: &mut Value, suffix: &str) {
+    let present = spec["volumes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|volume| volume["name"].as_str())
+        .find(|name| name.starts_with(TOKEN_VOLUME_PREFIX))
+        .map(str::to_owned);
+    let is_there = present.is_some();
+    let volume = present.unwrap_or_else(|| format!("{TOKEN_VOLUME_PREFIX}{suffix}"));
+    let mut is_mounted = false;
+    for list in ["initContainers", "containers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let mut mounts = container["volumeMounts"].as_array().cloned().unwrap_or_default();
+            if !container.is_object() || mounts.iter().any(|mount| mount["mountPath"] == TOKEN_MOUNT_PATH) {
+                continue;
+            }
+            mounts.push(json!({ "name": volume, "readOnly": true, "mountPath": TOKEN_MOUNT_PATH }));
+            container["volumeMounts"] = json!(mounts);
+            is_mounted = true;
+        }
+    }
+    if is_there || !is_mounted {
+        return;
+    }
+    let mut volumes = spec["volumes"].as_array().cloned().unwrap_or_default();
+    volumes.push(json!({
+        "name": volume,
+        "projected": {
+            "defaultMode": 0o644,
+            "sources": [
+                { "serviceAccountToken": { "path": "token", "expirationSeconds": TOKEN_SECONDS } },
+                { "configMap": { "name": "kube-root-ca.crt", "items": [{ "key": "ca.crt", "path": "ca.crt" }] } },
+                { "downwardAPI": { "items": [{
+                    "path": "namespace",
+                    "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" },
+                }] } },
+            ],
+        },
+    }));
+    spec["volumes"] = json!(volumes);
 }
 
 fn tolerates(spec: &Value, key: &str) -> bool {

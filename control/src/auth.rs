@@ -1,11 +1,24 @@
-//! Who calls, and what that caller may do.
+//! Who calls.
 //!
-//! A caller is what a client certificate of our own authority says: CN is the user, each O a group. `system:masters`
-//! may do everything, `system:node:*` may only use the node stream, everybody may ask for health and version. Never
-//! here: TLS itself and the shape of answers.
-//! Source: Kubernetes, "Authenticating" (X.509 client certificates) and "Authorization overview".
+//! A caller is what a client certificate of our own authority says (CN is the user, each O a group), else what a bearer
+//! token stands for, else nobody; who may may act as another. Everybody may ask for health and version. Never here: TLS
+//! itself, the shape of answers, what callers may do (`authorization`).
+//! Source: Kubernetes, "Authenticating" and "User Impersonation".
 
+mod bearer;
+mod bootstrap_token;
+mod impersonation;
+mod jwt;
+mod service_account;
+mod signing;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::pki::hex;
 
 /// Common name prefix of agents' certificates.
 pub const NODE_USER_PREFIX: &str = "system:node:";
@@ -17,14 +30,31 @@ pub const MASTERS_GROUP: &str = "system:masters";
 pub const AUTHENTICATED_GROUP: &str = "system:authenticated";
 const ANONYMOUS_USER: &str = "system:anonymous";
 const UNAUTHENTICATED_GROUP: &str = "system:unauthenticated";
+const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+/// Group of all service accounts; with `:NAMESPACE`, of those of a namespace.
+const SERVICE_ACCOUNTS_GROUP: &str = "system:serviceaccounts";
+/// Key of what tells one credential of a user from another.
+const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
+pub use self::signing::{OpenTokensError, Tokens};
+pub(crate) use self::{
+    bearer::authenticate,
+    bootstrap_token::BootstrapToken,
+    impersonation::Impersonation,
+    service_account::{BoundObject, TOKEN_SECRET_TYPE, Wish, legacy_claims},
+};
 
 /// Who makes a request. Present in the extensions of every HTTP request, gRPC included.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The user's name.
     pub user: String,
     /// The groups the user is in.
     pub groups: Vec<String>,
+    /// Tells users of one name over time apart; empty if nothing does.
+    pub uid: String,
+    /// What else the authenticator knows.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// The client certificate cannot be read.
@@ -45,6 +75,7 @@ impl Caller {
         Caller {
             user: user.to_owned(),
             groups: vec![MASTERS_GROUP.to_owned(), AUTHENTICATED_GROUP.to_owned()],
+            ..Caller::default()
         }
     }
 
@@ -54,6 +85,7 @@ impl Caller {
         Caller {
             user: ANONYMOUS_USER.to_owned(),
             groups: vec![UNAUTHENTICATED_GROUP.to_owned()],
+            ..Caller::default()
         }
     }
 
@@ -76,7 +108,40 @@ impl Caller {
             .map(str::to_owned)
             .collect();
         groups.push(AUTHENTICATED_GROUP.to_owned());
-        Ok(Caller { user, groups })
+        let fingerprint = format!("X509SHA256={}", hex(&Sha256::digest(der)));
+        Ok(Caller {
+            user,
+            groups,
+            extra: BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![fingerprint])]),
+            ..Caller::default()
+        })
+    }
+
+    /// The user of a service account.
+    #[must_use]
+    pub(crate) fn service_account(namespace: &str, name: &str) -> Caller {
+        Caller {
+            user: service_account_user(namespace, name),
+            groups: vec![
+                SERVICE_ACCOUNTS_GROUP.to_owned(),
+                format!("{SERVICE_ACCOUNTS_GROUP}:{namespace}"),
+                AUTHENTICATED_GROUP.to_owned(),
+            ],
+            ..Caller::default()
+        }
+    }
+
+    /// The caller as `UserInfo` of `authentication.k8s.io/v1`.
+    #[must_use]
+    pub(crate) fn user_info(&self) -> Value {
+        let mut info = json!({ "username": self.user, "groups": self.groups });
+        if !self.uid.is_empty() {
+            info["uid"] = json!(self.uid);
+        }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
+        }
+        info
     }
 
     /// True if the caller showed no identity.
@@ -111,12 +176,23 @@ pub fn is_public_path(path: &str) -> bool {
     })
 }
 
-/// Whether this caller may send REST requests that are not public.
-///
-/// An agent may not: all it needs comes over its stream, so that a stolen node reads only what its pods use.
+/// The user name of a service account.
 #[must_use]
-pub fn may_use_api(caller: &Caller) -> bool {
-    caller.is_master()
+pub(crate) fn service_account_user(namespace: &str, name: &str) -> String {
+    format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}")
+}
+
+/// Namespace and name of the service account that a user name stands for, if it does.
+#[must_use]
+pub(crate) fn as_service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')?;
+    (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
+}
+
+/// Compares in a time that depends on the lengths only.
+pub(crate) fn is_same_secret(one: &[u8], other: &[u8]) -> bool {
+    let difference = one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other));
+    one.len() == other.len() && std::hint::black_box(difference) == 0
 }
 
 #[cfg(test)]

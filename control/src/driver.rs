@@ -12,6 +12,7 @@ mod hands;
 mod queue;
 pub(crate) mod recorder;
 mod steps;
+mod token_secrets;
 
 use std::{
     error::Error,
@@ -51,9 +52,10 @@ const READ_RETRY: Duration = Duration::from_secs(1);
 pub async fn run(engine: Engine, store: Store, planners: Vec<Box<dyn Planner>>, shutdown: CancellationToken) {
     let (recorder, recorded) = recorder::start(engine.clone(), shutdown.clone());
     let expiring = tokio::spawn(expiry::run(engine.clone(), store.clone(), shutdown.clone()));
+    let filling = tokio::spawn(token_secrets::run(engine.clone(), store.clone(), shutdown.clone()));
     run_with(engine, store, planners, recorder, shutdown.clone()).await;
     shutdown.cancel();
-    for task in [recorded, expiring] {
+    for task in [recorded, expiring, filling] {
         if let Err(error) = task.await {
             tracing::error!(error = &error as &dyn Error, "a task of the driver panicked");
         }

@@ -17,6 +17,7 @@ mod read;
 mod scale;
 mod service;
 mod strategy;
+mod token;
 mod update;
 
 use std::{net::IpAddr, ops::RangeInclusive, sync::Arc, time::Duration};
@@ -27,11 +28,12 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
+    authorization::{Access, Refusal},
     kinds::Registry,
     store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
 };
 
-pub use crate::auth::Caller;
+pub use crate::auth::{Caller, Tokens};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use error::{ApiError, Cause, Target};
 pub(crate) use fields::strict_error;
@@ -56,6 +58,8 @@ pub struct EngineConfig {
     pub node_port_range: RangeInclusive<u16>,
     /// See [`crate::ServerConfig::default_not_ready_toleration`].
     pub default_not_ready_toleration: Duration,
+    /// Signs the tokens of service accounts.
+    pub tokens: Tokens,
 }
 
 /// What to do about fields that the kind does not know, or that are named twice.
@@ -109,6 +113,7 @@ struct Inner {
     config: EngineConfig,
     allocator: Allocator,
     registry: Registry,
+    access: Access,
 }
 
 /// What a write comes to, decided from the current object.
@@ -150,6 +155,7 @@ impl Engine {
         )?;
         Ok(Engine {
             inner: Arc::new(Inner {
+                access: Access::new(store.clone()),
                 store,
                 config,
                 allocator,
@@ -181,6 +187,61 @@ impl Engine {
             })
             .map_err(ApiError::Read)?;
         page.items.iter().map(object::decode).collect()
+    }
+
+    /// What callers may do.
+    #[must_use]
+    pub(crate) fn access(&self) -> &Access {
+        &self.inner.access
+    }
+
+    /// What signs the tokens of service accounts.
+    #[must_use]
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.inner.config.tokens
+    }
+
+    /// Brings a question, which is never stored, into the form of its kind.
+    ///
+    /// # Errors
+    /// When it is not of its kind, or has fields that the options refuse.
+    pub(crate) fn complete(
+        &self,
+        resource: &Resource,
+        question: &mut Value,
+        options: &WriteOptions,
+    ) -> Result<(), ApiError> {
+        fields::identify(resource, question)?;
+        fields::check(resource, question, options)
+    }
+
+    /// Refuses a write that gives somebody more than its writer has.
+    fn check_escalation(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        old: Option<&Value>,
+        new: &Value,
+    ) -> Result<(), ApiError> {
+        if resource.group != "rbac.authorization.k8s.io" {
+            return Ok(());
+        }
+        let escalation = self.inner.access.escalation(caller, resource.kind, old, new);
+        match escalation.map_err(ApiError::Read)? {
+            None => Ok(()),
+            Some(Refusal::Widens(detail)) => {
+                let name = object::meta_str(new, "name");
+                Err(ApiError::forbidden(Target::new(resource, name), detail))
+            }
+            Some(Refusal::NoRole(role)) => Err(ApiError::NotFound(Target {
+                resource: if role.namespace.is_empty() {
+                    "clusterrole"
+                } else {
+                    "role"
+                },
+                ..Target::new(resource, &role.name)
+            })),
+        }
     }
 
     /// Decides from the current version what to write, and writes it; again if the object changed meanwhile.

@@ -5,6 +5,7 @@
 
 mod admission;
 pub mod auth;
+mod authorization;
 pub mod config;
 mod definitions;
 pub mod driver;

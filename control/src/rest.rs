@@ -7,6 +7,7 @@ mod body;
 mod collection;
 mod components;
 mod discovery;
+mod gate;
 mod health;
 mod negotiate;
 mod nodes;
@@ -14,6 +15,7 @@ mod objects;
 mod openapi;
 mod path;
 mod query;
+mod reviews;
 mod status;
 mod subresources;
 mod table;
@@ -21,16 +23,15 @@ mod watch;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use api::resource::{Kinds, Resource};
 use axum::body::Body;
 use futures::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    auth::{self, Caller},
-    engine::{ApiError, Engine, Target, Warnings},
+    auth::Caller,
+    engine::{ApiError, Engine, Warnings},
     stream::Nodes,
 };
 
@@ -83,7 +84,7 @@ impl Rest {
             .cloned()
             .unwrap_or_else(Caller::anonymous);
         let (parts, body) = request.into_parts();
-        let (method, path, user) = (parts.method.clone(), parts.uri.path().to_owned(), caller.user.clone());
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         // A request that hits a bug must not take the other requests of its connection with it.
         let answer = AssertUnwindSafe(self.answer(caller, parts, body)).catch_unwind().await;
         let response = match answer {
@@ -91,21 +92,13 @@ impl Rest {
             Ok(Err(error)) => status::refuse(&error),
             Err(_) => status::refuse(&ApiError::Panicked),
         };
-        debug!(%method, path, user, code = response.status().as_u16(), "request");
+        debug!(%method, path, code = response.status().as_u16(), "request");
         response
     }
 
     async fn answer(self, caller: Caller, parts: http::request::Parts, body: Body) -> Result<Response<Body>, ApiError> {
         let route = path::parse(parts.uri.path());
-        let kinds = self.inner.engine.registry().kinds();
-        authorize(
-            &caller,
-            &parts.method,
-            &parts.uri,
-            &parts.headers,
-            route.as_ref(),
-            &kinds,
-        )?;
+        let caller = gate::admit(&self.inner.engine, caller, &parts, route.as_ref())?;
         let route = route.ok_or(ApiError::NoSuchPath)?;
         let context = Context {
             rest: self,
@@ -115,7 +108,9 @@ impl Rest {
             headers: parts.headers,
         };
         if let Route::Objects(object) = &route {
-            let resource = object.resource(&kinds).ok_or(ApiError::NoSuchPath)?;
+            let resource = object
+                .resource(&context.engine().registry().kinds())
+                .ok_or(ApiError::NoSuchPath)?;
             if is_long(&context, object) {
                 return objects::handle(&context, resource, object, body).await;
             }
@@ -146,6 +141,8 @@ impl Context {
             Route::OpenApiV2 => Ok(openapi::v2(&self.headers, &kinds)),
             Route::OpenApiIndex => Ok(openapi::index(&self.headers, &kinds)),
             Route::OpenApiDocument(path) => openapi::document(&self.headers, &kinds, &path, self.query.has("hash")),
+            Route::OpenIdConfiguration => Ok(discovery::openid_configuration(self.engine().tokens())),
+            Route::OpenIdKeys => Ok(discovery::openid_keys(self.engine().tokens())),
             Route::NodeNet { node, what } => nodes::net(self, &node, &what).await,
             Route::Objects(_) => Err(ApiError::NoSuchPath),
         }
@@ -169,36 +166,6 @@ fn is_long(context: &Context, object: &ObjectPath) -> bool {
     context.query.flag("watch") || object.subresource == "log"
 }
 
-fn authorize(
-    caller: &Caller,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    route: Option<&Route>,
-    kinds: &Kinds,
-) -> Result<(), ApiError> {
-    if auth::may_use_api(caller) {
-        return Ok(());
-    }
-    if caller.is_anonymous() && headers.contains_key(header::AUTHORIZATION) {
-        // Tokens are not accepted yet; saying "forbidden" would hide that the token is the problem.
-        return Err(ApiError::Unauthorized);
-    }
-    if auth::is_public_path(uri.path()) {
-        return Ok(());
-    }
-    if let Some(Route::Objects(object)) = route
-        && let Some(resource) = object.resource(kinds)
-    {
-        return Err(forbidden(caller, method, uri, resource, object));
-    }
-    Err(ApiError::ForbiddenPath {
-        user: caller.user.clone(),
-        verb: method.as_str().to_ascii_lowercase(),
-        path: uri.path().to_owned(),
-    })
-}
-
 /// The API's verb for a request.
 fn verb(method: &Method, watches: bool, object: &ObjectPath) -> &'static str {
     match (method.as_str(), object.name.is_empty()) {
@@ -212,26 +179,6 @@ fn verb(method: &Method, watches: bool, object: &ObjectPath) -> &'static str {
         ("DELETE", false) => "delete",
         _ => "use",
     }
-}
-
-fn forbidden(caller: &Caller, method: &Method, uri: &Uri, resource: &Resource, object: &ObjectPath) -> ApiError {
-    let watches = Query::parse(uri).is_ok_and(|query| query.flag("watch"));
-    let verb = verb(method, watches, object);
-    let part = if object.subresource.is_empty() {
-        object.plural.clone()
-    } else {
-        format!("{}/{}", object.plural, object.subresource)
-    };
-    let place = if object.namespace.is_empty() {
-        "at the cluster scope".to_owned()
-    } else {
-        format!("in the namespace {:?}", object.namespace)
-    };
-    let detail = format!(
-        "User {:?} cannot {verb} resource {part:?} in API group {:?} {place}",
-        caller.user, object.group
-    );
-    ApiError::forbidden(Target::new(resource, &object.name), detail)
 }
 
 /// Adds what the client should be told to an answer.

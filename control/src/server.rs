@@ -26,6 +26,7 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
+    auth::{OpenTokensError, Tokens},
     definitions::Definitions,
     driver,
     engine::{Engine, EngineConfig},
@@ -68,6 +69,9 @@ pub enum ServerError {
     /// The certificate authority cannot be opened.
     #[error("open the certificate authority")]
     Authority(#[source] pki::OpenAuthorityError),
+    /// The key that signs tokens cannot be opened.
+    #[error("open the key for tokens")]
+    Tokens(#[source] OpenTokensError),
     /// A certificate cannot be issued.
     #[error("issue certificates")]
     Issue(#[source] pki::IssueError),
@@ -149,12 +153,16 @@ async fn serve(
     store: Store,
     shutdown: CancellationToken,
 ) -> Result<(), ServerError> {
-    let engine = Engine::new(store.clone(), engine_config(config)).map_err(ServerError::Read)?;
+    let tokens = Tokens::open(
+        &config.data_dir.join("pki"),
+        &issuer(config),
+        authority.certificate_pem(),
+    )
+    .map_err(ServerError::Tokens)?;
+    let engine = Engine::new(store.clone(), engine_config(config, tokens)).map_err(ServerError::Read)?;
     let (definitions, changes) = Definitions::open(engine.clone()).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
-    bootstrap::priority_classes(&engine)
-        .await
-        .map_err(ServerError::Bootstrap)?;
+    bootstrap::roles(&engine).await.map_err(ServerError::Bootstrap)?;
     registration::make(&engine).await.map_err(ServerError::Bootstrap)?;
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
@@ -234,12 +242,18 @@ fn server_names(config: &ServerConfig) -> Vec<String> {
     names
 }
 
-fn engine_config(config: &ServerConfig) -> EngineConfig {
+/// The URL that tokens of service accounts name: where pods reach this server.
+fn issuer(config: &ServerConfig) -> String {
+    format!("https://kubernetes.default.svc.{}", config.cluster_domain)
+}
+
+fn engine_config(config: &ServerConfig, tokens: Tokens) -> EngineConfig {
     EngineConfig {
         service_cidr: config.service_cidr,
         reserved_ips: vec![config.kubernetes_ip(), config.dns_ip],
         node_port_range: config.node_port_range.clone(),
         default_not_ready_toleration: config.default_not_ready_toleration,
+        tokens,
     }
 }
 

@@ -11,6 +11,7 @@ mod pods;
 mod requests;
 mod session;
 mod status;
+mod tokens;
 mod writes;
 
 use std::{

@@ -4,6 +4,7 @@
 //! The one driver in `control` carries plans out; the agent carries out those of the pod machine.
 
 mod builtin;
+mod cluster_roles;
 mod defaults;
 pub mod definitions;
 mod deployment;

@@ -11,9 +11,10 @@ use api::Timestamp;
 use ipnet::IpNet;
 
 use crate::{
-    builtin::Builtin, defaults::NamespaceDefaults, deployment::Deployments, endpointslice::EndpointSlices,
-    eviction::Eviction, garbage::Garbage, leftover_pods::LeftoverPods, namespace::Namespaces, node_health::NodeHealth,
-    node_ranges::NodeRanges, plan::Planner, replicaset::ReplicaSets, scheduler::Scheduler,
+    builtin::Builtin, cluster_roles::ClusterRoles, defaults::NamespaceDefaults, deployment::Deployments,
+    endpointslice::EndpointSlices, eviction::Eviction, garbage::Garbage, leftover_pods::LeftoverPods,
+    namespace::Namespaces, node_health::NodeHealth, node_ranges::NodeRanges, plan::Planner, replicaset::ReplicaSets,
+    scheduler::Scheduler,
 };
 
 /// What planners know of the cluster besides its objects. The same for the whole life of a driver.
@@ -54,6 +55,7 @@ pub fn planners(config: PlannerConfig) -> Vec<Box<dyn Planner>> {
         Box::new(NamespaceDefaults {
             root_ca: config.root_ca_pem,
         }),
+        Box::new(ClusterRoles),
         Box::new(Namespaces),
         Box::new(Garbage),
         Box::new(NodeRanges {

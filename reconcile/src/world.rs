@@ -99,7 +99,11 @@ impl World {
             | Object::Secret(_)
             | Object::ServiceAccount(_)
             | Object::Event(_)
-            | Object::Lease(_) => {}
+            | Object::Lease(_)
+            | Object::ClusterRole(_)
+            | Object::ClusterRoleBinding(_)
+            | Object::Role(_)
+            | Object::RoleBinding(_) => {}
         }
         self.objects.insert(key, object);
         before
@@ -135,7 +139,11 @@ impl World {
             | Object::Secret(_)
             | Object::ServiceAccount(_)
             | Object::Event(_)
-            | Object::Lease(_) => {}
+            | Object::Lease(_)
+            | Object::ClusterRole(_)
+            | Object::ClusterRoleBinding(_)
+            | Object::Role(_)
+            | Object::RoleBinding(_) => {}
         }
         Some(object)
     }

@@ -14,12 +14,14 @@ use std::{
 
 use api::{
     Timestamp,
-    k8s_openapi::api::core::v1::{Pod, PodSpec},
+    k8s_openapi::api::core::v1::{Pod, PodSpec, Volume},
+    node_stream::FromAgent,
 };
 use nix::{
     mount::MsFlags,
     sched::{CloneFlags, unshare},
 };
+use tokio::sync::mpsc;
 
 use super::{
     fields::PodFacts,
@@ -28,6 +30,7 @@ use super::{
     objects::Objects,
     resources,
     shim_link::is_locked,
+    tokens::{self, TokenError},
 };
 use crate::{
     runtime::{
@@ -99,6 +102,8 @@ pub(crate) struct Inputs {
     pub(crate) hierarchies: Hierarchies,
     pub(crate) cgroup: String,
     pub(crate) cluster_domain: String,
+    /// Where tokens are asked for.
+    pub(crate) out: mpsc::Sender<FromAgent>,
 }
 
 impl Inputs {
@@ -113,6 +118,9 @@ pub(crate) async fn prepare(inputs: Inputs, network: &dyn PodNetwork) -> Result<
     if spec.share_process_namespace == Some(true) {
         return Err(PrepareError::SharedPids);
     }
+    tokens::obtain(&inputs.objects, &inputs.pod, &inputs.out)
+        .await
+        .map_err(|error| token_failed(&spec, error))?;
     let metadata = &inputs.pod.metadata;
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
@@ -155,6 +163,22 @@ pub(crate) async fn prepare(inputs: Inputs, network: &dyn PodNetwork) -> Result<
         Ok(record)
     })
     .await
+}
+
+/// A token did not come; said of the first volume that shows one.
+fn token_failed(spec: &PodSpec, error: TokenError) -> PrepareError {
+    let shows_token = |volume: &&Volume| {
+        let mut sources = volume
+            .projected
+            .iter()
+            .flat_map(|projected| projected.sources.iter().flatten());
+        sources.any(|source| source.service_account_token.is_some())
+    };
+    let volume = spec.volumes.iter().flatten().find(shows_token);
+    PrepareError::Volume {
+        volume: volume.map_or_else(String::new, |volume| volume.name.clone()),
+        source: VolumeError::Token(error),
+    }
 }
 
 /// Undoes [`prepare`], as far as it came, and what containers left. Records, logs and exit states stay.

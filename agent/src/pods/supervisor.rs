@@ -7,9 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use api::k8s_openapi::{
-    api::core::v1::{Pod, PodSpec},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use api::{
+    Timestamp,
+    k8s_openapi::{
+        api::core::v1::{Pod, PodSpec},
+        apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    },
 };
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -20,6 +23,7 @@ use super::{
     log_request,
     objects::Objects,
     sandbox::blocking,
+    tokens,
     worker::{self, Context, Origin, Presence, Told, Worker},
 };
 use crate::inotify::Inotify;
@@ -44,6 +48,7 @@ pub(super) async fn run(context: Arc<Context>, mut inputs: mpsc::Receiver<PodInp
             },
             Some(uid) = ends.recv() => {
                 supervisor.workers.remove(&uid);
+                supervisor.context.objects.forget_tokens(&uid);
             }
             changed = images.changed() => match changed {
                 Ok(()) => supervisor.tell_all(|| Told::ImagesChanged, |_| true).await,
@@ -99,6 +104,13 @@ impl Supervisor {
             PodInput::SecretRemoved { namespace, name } => {
                 self.context.objects.remove_secret(&namespace, &name);
                 self.objects_changed(&namespace).await;
+            }
+            PodInput::Token(said) => {
+                let (key, answer) = tokens::answer(said, Timestamp::now());
+                // A pod that is gone wants no token any more.
+                if self.workers.contains_key(&key.pod_uid) {
+                    self.context.objects.put_token(key, answer);
+                }
             }
             PodInput::SnapshotBegin => self.snapshot = Some(Snapshot::default()),
             PodInput::SnapshotEnd => self.snapshot_end().await,

@@ -9,7 +9,13 @@ mod carry_out;
 mod happening;
 mod report;
 
-use std::{collections::HashMap, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::{
     Timestamp,
@@ -29,6 +35,7 @@ use super::{
     objects::Objects,
     prober::Probes,
     shim_link::ShimLink,
+    tokens,
 };
 use crate::{
     image::ImageStore,
@@ -45,6 +52,9 @@ const HAPPENINGS_WAITING_MAX: usize = 256;
 const WAKE_MIN: Duration = Duration::from_millis(1);
 /// Sleeps are cut to this; waking early does no harm.
 const WAKE_MAX: Duration = Duration::from_secs(3600);
+
+/// Volumes are brought up to date by the clock no more often than this.
+const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
 /// What all workers of a node share.
 pub(super) struct Context {
@@ -172,6 +182,7 @@ pub(super) fn start(context: Arc<Context>, pod: Box<Pod>, presence: Presence, en
         sandbox_failures: 0,
         live: HashMap::new(),
         happens,
+        refreshed_at: Instant::now(),
     };
     tokio::spawn(
         async move {
@@ -229,6 +240,8 @@ struct Task {
     sandbox_failures: u32,
     live: HashMap<String, Live>,
     happens: mpsc::Sender<Happening>,
+    /// When the volumes were last brought up to date.
+    refreshed_at: Instant,
 }
 
 impl Task {
@@ -245,7 +258,10 @@ impl Task {
                     None => return End::Abandoned,
                 },
                 Some(happening) = happenings.recv() => self.happen(happening).await,
-                () = tokio::time::sleep(wake_in) => {}
+                () = tokio::time::sleep(wake_in.min(self.tokens_due_in())) => {}
+            }
+            if self.tokens_due_in().is_zero() {
+                self.refresh_volumes();
             }
             // Whatever else waits is taken in before deciding again.
             while let Ok(happening) = happenings.try_recv() {
@@ -255,6 +271,19 @@ impl Task {
                 self.hear(told);
             }
         }
+    }
+
+    /// How long the pod's tokens are good enough; they are not asked for again at once if they did not come.
+    fn tokens_due_in(&self) -> Duration {
+        if !matches!(self.observed.sandbox, Sandbox::Ready { .. }) {
+            return WAKE_MAX;
+        }
+        let now = Timestamp::now();
+        let Some(at) = tokens::next_refresh(&self.context.objects, &self.pod, now) else {
+            return WAKE_MAX;
+        };
+        let due = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+        due.max(REFRESH_PAUSE.saturating_sub(self.refreshed_at.elapsed()))
     }
 
     /// Decides and acts until there is nothing to do but wait.

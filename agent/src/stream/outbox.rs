@@ -10,7 +10,7 @@ use std::{
 };
 
 use api::node_stream::{
-    EventRecord, FromAgent, Heartbeat, NodeStatus, PodGone, PodStatus, Programmed, Reply, from_agent,
+    EventRecord, FromAgent, Heartbeat, NodeStatus, PodGone, PodStatus, Programmed, Reply, TokenWanted, from_agent,
 };
 use futures::Stream;
 use parking_lot::Mutex;
@@ -19,6 +19,8 @@ use tracing::warn;
 
 /// Events kept while there is no connection; then the oldest go, as they would in an API server.
 const EVENTS_WAITING_MAX: usize = 1024;
+/// Tokens that wait to be asked for: a few for each of the pods of a full node.
+const TOKENS_WANTED_MAX: usize = 1024;
 /// Parts of answers that wait for the connection; then those who answer wait.
 const REPLIES_WAITING_MAX: usize = 16;
 
@@ -41,6 +43,8 @@ struct Pending {
     /// By uid. Kept until the server has taken the pod away.
     pods_gone: BTreeMap<String, PodGone>,
     pods_gone_due: BTreeSet<String>,
+    /// Asked for again by whoever waits, so that none is kept once it was said.
+    tokens_wanted: VecDeque<TokenWanted>,
     events: VecDeque<EventRecord>,
     events_lost: u64,
     replies: Option<mpsc::Sender<Reply>>,
@@ -87,6 +91,7 @@ impl Outbox {
                 pending.pods_gone_due.insert(gone.uid.clone());
                 pending.pods_gone.insert(gone.uid.clone(), gone);
             }),
+            Some(from_agent::Kind::TokenWanted(wanted)) => self.change(|pending| pending.want_token(wanted)),
             Some(from_agent::Kind::Event(event)) => self.change(|pending| pending.keep_event(event)),
             Some(from_agent::Kind::NodeStatus(status)) => self.node_status(status),
             Some(from_agent::Kind::Programmed(programmed)) => self.programmed(programmed.revision),
@@ -199,6 +204,9 @@ impl Pending {
                 return Some(message(from_agent::Kind::PodGone(gone.clone())));
             }
         }
+        if let Some(wanted) = self.tokens_wanted.pop_front() {
+            return Some(message(from_agent::Kind::TokenWanted(wanted)));
+        }
         if self.events_lost > 0 {
             warn!(
                 events = self.events_lost,
@@ -209,6 +217,12 @@ impl Pending {
         self.events
             .pop_front()
             .map(|event| message(from_agent::Kind::Event(event)))
+    }
+
+    fn want_token(&mut self, wanted: TokenWanted) {
+        if !self.tokens_wanted.contains(&wanted) && self.tokens_wanted.len() < TOKENS_WANTED_MAX {
+            self.tokens_wanted.push_back(wanted);
+        }
     }
 
     fn keep_event(&mut self, event: EventRecord) {

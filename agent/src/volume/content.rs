@@ -10,7 +10,10 @@ use std::{
 use api::k8s_openapi::api::core::v1::{ConfigMap, DownwardAPIVolumeFile, KeyToPath, Secret, Volume, VolumeProjection};
 
 use super::{Sources, VolumeError};
-use crate::pods::fields::{field, resource_field};
+use crate::pods::{
+    fields::{field, resource_field},
+    tokens::{self, Answer},
+};
 
 /// The mode of a file whose volume says nothing.
 const MODE_DEFAULT: u32 = 0o644;
@@ -63,11 +66,15 @@ fn projected(
     mode: u32,
     files: &mut Files,
 ) -> Result<(), VolumeError> {
-    if projection.service_account_token.is_some()
-        || projection.cluster_trust_bundle.is_some()
-        || projection.pod_certificate.is_some()
-    {
+    if projection.cluster_trust_bundle.is_some() || projection.pod_certificate.is_some() {
         return Err(VolumeError::Unsupported);
+    }
+    if let Some(source) = &projection.service_account_token {
+        let key = tokens::key(sources.pod, source.audience.as_deref(), source.expiration_seconds);
+        match sources.objects.token(&key) {
+            Some(Answer::Is { text, .. }) => put(files, &source.path, text.as_bytes(), mode)?,
+            Some(Answer::Refused(_)) | None => return Err(VolumeError::NoToken),
+        }
     }
     if let Some(source) = &projection.config_map {
         let selection = Selection {

@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 
 use super::{Sources, VolumeError, binds, prepare, refresh, release, within};
 use crate::{
-    pods::{fields::PodFacts, objects::Objects},
+    pods::{
+        fields::PodFacts,
+        objects::Objects,
+        tokens::{self, Answer},
+    },
     runtime::spec::Access,
 };
 
@@ -164,6 +168,10 @@ fn what_cannot_be_made_is_said() {
             "path \"../z\" leads out of the volume",
         ),
         (
+            json!({"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
+            "the token of the pod's service account has not come",
+        ),
+        (
             json!({"hostPath": {"path": "/proc/self/status", "type": "Directory"}}),
             "hostPath type check failed: /proc/self/status is not a directory",
         ),
@@ -176,11 +184,36 @@ fn what_cannot_be_made_is_said() {
     }
     for volume in [
         json!({"name": "v", "persistentVolumeClaim": {"claimName": "x"}}),
-        json!({"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}),
+        json!({"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"path": "bundle"}}]}}),
     ] {
         let bench = Bench::new(json!([volume]), json!([]));
         assert!(matches!(prepare(&bench.sources()), Err((_, VolumeError::Unsupported))));
     }
+}
+
+#[test]
+fn a_token_lies_beside_what_it_is_used_with_and_is_replaced() {
+    let sources = json!([
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": "cm", "items": [{"key": "a", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+    ]);
+    let bench = Bench::new(json!([{"name": "v", "projected": {"sources": sources}}]), json!([]));
+    let take = |text: &str| {
+        let key = tokens::key(&bench.pod, None, Some(3607));
+        let answer = Answer::Is {
+            text: text.to_owned(),
+            refresh_at: api::Timestamp::MAX,
+        };
+        bench.objects.put_token(key, answer);
+    };
+    take("one");
+    prepare(&bench.sources()).unwrap();
+    let files = ["v/token", "v/ca.crt", "v/namespace"].map(|path| bench.read(path));
+    assert_eq!(files, ["one", "1", "ns"]);
+    take("two");
+    assert!(refresh(&bench.sources()).is_empty());
+    assert_eq!(bench.read("v/token"), "two");
 }
 
 #[test]

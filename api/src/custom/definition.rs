@@ -136,6 +136,7 @@ fn row(definition: &Value, version: &Value) -> Resource {
         selectable_fields: selectable(version),
         counts_generation: true,
         stored_as: None,
+        is_kept: true,
         custom: Some(custom),
     }
 }

@@ -432,6 +432,18 @@ fn the_other_kinds() {
         defaulted("", "services", balanced)["status"]["loadBalancer"]["ingress"],
         json!([{ "ip": "192.0.2.1", "ipMode": "VIP" }, { "hostname": "a.example" }])
     );
+    let rbac = "rbac.authorization.k8s.io";
+    let subjects = json!([{ "kind": "User" }, { "kind": "ServiceAccount" }, { "kind": "Group", "apiGroup": "x" }]);
+    let binding = defaulted(rbac, "rolebindings", json!({ "roleRef": {}, "subjects": subjects }));
+    let expected = json!({
+        "roleRef": { "apiGroup": rbac },
+        "subjects": [
+            { "kind": "User", "apiGroup": rbac },
+            { "kind": "ServiceAccount" },
+            { "kind": "Group", "apiGroup": "x" },
+        ],
+    });
+    assert_eq!(binding, expected);
 }
 
 #[test]

@@ -100,15 +100,21 @@ pub(super) fn add_paths(row: &Resource, paths: &mut Map<String, Value>) {
         }
     };
     let collection = if row.is_namespaced() {
-        add(
-            format!("{base}/{}", row.plural),
-            Target::Collection,
-            Reach::AllNamespaces,
-        );
+        if row.is_kept {
+            add(
+                format!("{base}/{}", row.plural),
+                Target::Collection,
+                Reach::AllNamespaces,
+            );
+        }
         format!("{base}/namespaces/{{namespace}}/{}", row.plural)
     } else {
         format!("{base}/{}", row.plural)
     };
+    if !row.is_kept {
+        add(collection, Target::Collection, scope);
+        return;
+    }
     let object = format!("{collection}/{{name}}");
     for sub in row.subresources {
         add(format!("{object}/{}", sub.name), Target::Subresource(sub), scope);

@@ -7,6 +7,8 @@ mod admissionregistration;
 mod apiextensions;
 mod apiregistration;
 mod apps;
+mod authentication;
+mod authorization;
 mod autoscaling;
 mod batch;
 mod certificates;
@@ -19,6 +21,7 @@ mod flowcontrol;
 mod networking;
 mod node;
 mod policy;
+mod rbac;
 mod scheduling;
 mod storage;
 
@@ -29,6 +32,8 @@ pub(super) const GROUPS: &[&[Resource]] = &[
     apiextensions::ROWS,
     apiregistration::ROWS,
     apps::ROWS,
+    authentication::ROWS,
+    authorization::ROWS,
     autoscaling::ROWS,
     batch::ROWS,
     certificates::ROWS,
@@ -39,6 +44,7 @@ pub(super) const GROUPS: &[&[Resource]] = &[
     networking::ROWS,
     node::ROWS,
     policy::ROWS,
+    rbac::ROWS,
     devices::ROWS,
     scheduling::ROWS,
     storage::ROWS,
@@ -106,4 +112,13 @@ const ROW: Resource = Resource {
     counts_generation: false,
     custom: None,
     stored_as: None,
+    is_kept: true,
+};
+
+/// What rows of questions share.
+const QUESTION: Resource = Resource {
+    scope: Scope::Cluster,
+    verbs: &["create"],
+    is_kept: false,
+    ..ROW
 };

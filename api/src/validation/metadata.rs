@@ -142,7 +142,7 @@ fn name_check(resource: &Resource) -> fn(&str) -> Result<(), String> {
         // The name says what the object is about, and is checked with that.
         ("apiregistration.k8s.io", "APIService") | ("networking.k8s.io", "IPAddress") => |_| Ok(()),
         ("apps", "StatefulSet") => names::dns_label,
-        ("", "Event") | ("policy", "PodDisruptionBudget") => names::path_segment,
+        ("", "Event") | ("policy", "PodDisruptionBudget") | ("rbac.authorization.k8s.io", _) => names::path_segment,
         _ => names::dns_subdomain,
     }
 }

@@ -55,6 +55,20 @@ pub fn dns_1035_label(text: &str) -> Result<(), String> {
     )
 }
 
+/// A name such as a role's: anything that can be one part of a URL's path.
+///
+/// # Errors
+/// The reason in Kubernetes' words.
+pub fn path_segment(text: &str) -> Result<(), String> {
+    if [".", ".."].contains(&text) {
+        return Err(format!("may not be '{text}'"));
+    }
+    match ['/', '%'].into_iter().find(|mark| text.contains(*mark)) {
+        Some(mark) => Err(format!("may not contain '{mark}'")),
+        None => Ok(()),
+    }
+}
+
 /// A label's or annotation's key: `name` or `prefix/name`.
 ///
 /// # Errors
@@ -152,20 +166,6 @@ pub fn port_name(text: &str) -> Result<(), String> {
         return Err("must not begin or end with a hyphen".to_owned());
     }
     Ok(())
-}
-
-/// A name that stands in a URL: neither `.` nor `..`, without `/` and `%`.
-///
-/// # Errors
-/// The reason in Kubernetes' words.
-pub fn path_segment(text: &str) -> Result<(), String> {
-    if matches!(text, "." | "..") {
-        return Err(format!("may not be '{text}'"));
-    }
-    match text.chars().find(|c| matches!(c, '/' | '%')) {
-        Some(c) => Err(format!("may not contain '{c}'")),
-        None => Ok(()),
-    }
 }
 
 fn length(text: &str, bytes_max: usize) -> Result<(), String> {

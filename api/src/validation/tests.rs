@@ -6,6 +6,7 @@ mod extensions;
 mod networking;
 mod pods;
 mod quantities;
+mod roles;
 mod services;
 mod volumes;
 mod workloads;

@@ -44,3 +44,60 @@ fn what_the_pod_says_stays() {
         );
     }
 }
+
+#[test]
+fn a_pod_gets_a_volume_with_a_token_unless_it_wants_none() {
+    let yes = |wish: Value| json!({ "automountServiceAccountToken": wish });
+    let rows = [
+        ("nobody says", Value::Null, Value::Null, true),
+        ("the account does not want it", Value::Null, json!(false), false),
+        ("the pod does not want it", json!(false), Value::Null, false),
+        ("the pod decides", json!(true), json!(false), true),
+        ("the pod decides against it", json!(false), json!(true), false),
+    ];
+    for (row, of_pod, of_account, mounted) in rows {
+        let mut pod = json!({ "spec": yes(of_pod) });
+        pod["spec"]["containers"] = json!([{ "name": "a" }]);
+        give_account(&mut pod, &yes(of_account), "x2x2x");
+        let spec = &pod["spec"];
+        let mount = &spec["containers"][0]["volumeMounts"][0];
+        assert_eq!(spec["volumes"][0]["name"] == "kube-api-access-x2x2x", mounted, "{row}");
+        assert_eq!(mount["mountPath"] == TOKEN_MOUNT_PATH, mounted, "{row}");
+        assert!(spec.get("initContainers").is_none(), "{row}: nothing else is added");
+    }
+}
+
+#[test]
+fn what_is_mounted_already_stays() {
+    let mut pod = json!({ "spec": {
+        "containers": [
+            { "name": "own", "volumeMounts": [{ "name": "v", "mountPath": TOKEN_MOUNT_PATH }] },
+            { "name": "none" },
+        ],
+        "initContainers": [{ "name": "init" }],
+        "volumes": [{ "name": "v", "emptyDir": {} }],
+    }});
+    give_account(&mut pod, &json!({}), "x");
+    let spec = &pod["spec"];
+    assert_eq!(spec["containers"][0]["volumeMounts"].as_array().unwrap().len(), 1);
+    for container in [&spec["containers"][1], &spec["initContainers"][0]] {
+        assert_eq!(
+            container["volumeMounts"],
+            json!([{ "name": "kube-api-access-x", "readOnly": true, "mountPath": TOKEN_MOUNT_PATH }])
+        );
+    }
+    assert_eq!(spec["volumes"].as_array().unwrap().len(), 2);
+    let once = pod.clone();
+    give_account(&mut pod, &json!({}), "y");
+    assert_eq!(pod, once, "again changes nothing");
+}
+
+#[test]
+fn secrets_to_pull_with_come_from_the_account_unless_the_pod_has_its_own() {
+    let account = json!({ "imagePullSecrets": [{ "name": "a" }] });
+    for (own, expected) in [(json!([]), "a"), (json!([{ "name": "p" }]), "p")] {
+        let mut pod = json!({ "spec": { "imagePullSecrets": own } });
+        give_account(&mut pod, &account, "x");
+        assert_eq!(pod["spec"]["imagePullSecrets"], json!([{ "name": expected }]));
+    }
+}

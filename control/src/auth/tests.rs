@@ -4,6 +4,7 @@ fn caller(user: &str, groups: &[&str]) -> Caller {
     Caller {
         user: user.to_owned(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        ..Caller::default()
     }
 }
 
@@ -29,7 +30,7 @@ fn only_health_and_version_are_public() {
 }
 
 #[test]
-fn only_masters_use_the_api() {
+fn groups_tell_masters_and_nodes() {
     let rows = [
         (caller("admin", &[MASTERS_GROUP]), true, None),
         (caller("system:node:a", &[NODES_GROUP]), false, Some("a")),
@@ -40,7 +41,22 @@ fn only_masters_use_the_api() {
         (Caller::system("system:driver"), true, None),
     ];
     for (caller, may, node) in rows {
-        assert_eq!(may_use_api(&caller), may, "{caller:?}");
+        assert_eq!(caller.is_master(), may, "{caller:?}");
         assert_eq!(caller.node_name(), node, "{caller:?}");
     }
+}
+
+#[test]
+fn the_user_of_a_service_account_names_it() {
+    let rows = [
+        ("system:serviceaccount:ns:robot", Some(("ns", "robot"))),
+        ("system:serviceaccount:ns", None),
+        ("system:serviceaccount::robot", None),
+        ("system:serviceaccount:ns:a:b", None),
+        ("anna", None),
+    ];
+    for (user, account) in rows {
+        assert_eq!(as_service_account(user), account, "{user}");
+    }
+    assert_eq!(service_account_user("ns", "robot"), "system:serviceaccount:ns:robot");
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Definitions, caller, row};
 use crate::{
-    engine::{ApiError, DeleteOptions, Deleted, Engine, EngineConfig, Patch, WriteOptions, object},
+    engine::{ApiError, DeleteOptions, Deleted, Engine, EngineConfig, Patch, Tokens, WriteOptions, object},
     store::{Store, StoreConfig},
 };
 
@@ -26,6 +26,7 @@ async fn cluster() -> Cluster {
         reserved_ips: Vec::new(),
         node_port_range: 30000..=30100,
         default_not_ready_toleration: Duration::from_secs(300),
+        tokens: Tokens::open(dir.path(), "https://issuer", "").unwrap(),
     };
     let engine = Engine::new(store.clone(), config).unwrap();
     let (definitions, changes) = Definitions::open(engine.clone()).unwrap();

@@ -424,7 +424,8 @@ async fn announcements_timers_and_keys_at_the_start() {
 
 #[tokio::test]
 async fn closing_the_store_ends_the_driver() {
-    let running = start(vec![Box::new(Teller)], |_| {});
+    let mut running = start(vec![Box::new(Teller)], |_| {});
+    running.records.recv().await.expect("it has read the store");
     running.store.close().await;
     tokio::time::timeout(Duration::from_secs(5), running.task)
         .await

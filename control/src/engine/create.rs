@@ -73,7 +73,7 @@ impl Engine {
             if generate {
                 metadata_mut(&mut named).insert("name".to_owned(), json!(generate_name(&base)));
             }
-            match self.create_named(resource, namespace, named, options).await {
+            match self.create_named(caller, resource, namespace, named, options).await {
                 Err(ApiError::AlreadyExists(_)) if attempts > 0 => {}
                 created => {
                     return created.map(|mut object| {
@@ -87,6 +87,7 @@ impl Engine {
 
     async fn create_named(
         &self,
+        caller: &Caller,
         resource: &Resource,
         namespace: &str,
         mut object: Value,
@@ -100,7 +101,8 @@ impl Engine {
             admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration);
             priority::complete(&mut object, &self.all(priority_classes())?)
                 .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
-            self.service_account_check(namespace, &object, &target).await?;
+            let account = self.service_account(namespace, &object, &target).await?;
+            admission::give_account(&mut object, &account, &suffix());
         }
         self.default_priority_check(resource, &object, &target)?;
         strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
@@ -108,6 +110,7 @@ impl Engine {
         if !causes.is_empty() {
             return Err(invalid(target, causes));
         }
+        self.check_escalation(caller, resource, None, &object)?;
         for _ in 0..super::ROUNDS_MAX {
             if let Some(created) = self.try_create(resource, namespace, &object, &target, options).await? {
                 return Ok(created);
@@ -202,8 +205,8 @@ impl Engine {
         }))
     }
 
-    /// The pod's ServiceAccount is there; the default one is waited for, since it follows its namespace.
-    async fn service_account_check(&self, namespace: &str, pod: &Value, target: &Target) -> Result<(), ApiError> {
+    /// The pod's ServiceAccount; the default one is waited for, since it follows its namespace.
+    async fn service_account(&self, namespace: &str, pod: &Value, target: &Target) -> Result<Value, ApiError> {
         let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or_default();
         let accounts = resource::by_path("", "v1", "serviceaccounts").expect("the table has ServiceAccount");
         let key = key(accounts, namespace, account);
@@ -215,8 +218,8 @@ impl Engine {
                 format!("error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"),
             )
         };
-        if store.get(&key, None).map_err(ApiError::Read)?.is_some() {
-            return Ok(());
+        if let Some(account) = store.get(&key, None).map_err(ApiError::Read)? {
+            return object::decode(&account);
         }
         if account != DEFAULT_SERVICE_ACCOUNT {
             return Err(missing());
@@ -232,16 +235,16 @@ impl Engine {
             while let Ok(event) = watcher.next().await {
                 if let WatchEvent::Change(change) = event
                     && change.key == key
-                    && change.after.is_some()
+                    && let Some(account) = &change.after
                 {
-                    return true;
+                    return Some(object::decode(account));
                 }
             }
-            false
+            None
         };
         match tokio::time::timeout(SERVICE_ACCOUNT_WAIT, appeared).await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(missing()),
+            Ok(Some(account)) => account,
+            Ok(None) | Err(_) => Err(missing()),
         }
     }
 }
@@ -276,7 +279,13 @@ fn generate_name(base: &str) -> String {
     while !base.is_char_boundary(end) {
         end -= 1;
     }
+    format!("{}{}", &base[..end], suffix())
+}
+
+/// Random letters that make a name unlike others.
+fn suffix() -> String {
     let mut rng = rand::rng();
-    let suffix = (0..SUFFIX_LENGTH).map(|_| char::from(SUFFIX_LETTERS[rng.random_range(0..SUFFIX_LETTERS.len())]));
-    base[..end].chars().chain(suffix).collect()
+    (0..SUFFIX_LENGTH)
+        .map(|_| char::from(SUFFIX_LETTERS[rng.random_range(0..SUFFIX_LETTERS.len())]))
+        .collect()
 }

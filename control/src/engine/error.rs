@@ -125,16 +125,9 @@ pub enum ApiError {
         /// For machines.
         causes: Vec<Cause>,
     },
-    /// A path outside the API that the caller may not use.
-    #[error("forbidden: User {user:?} cannot {verb} path {path:?}")]
-    ForbiddenPath {
-        /// Who asked.
-        user: String,
-        /// Lower-case verb.
-        verb: String,
-        /// The path.
-        path: String,
-    },
+    /// A path outside the API, or of no kind, that the caller may not use.
+    #[error("forbidden: {0}")]
+    ForbiddenPath(String),
     /// The request makes no sense.
     #[error("{0}")]
     BadRequest(String),
@@ -242,7 +235,7 @@ impl ApiError {
             ApiError::AlreadyExists(_) => "AlreadyExists",
             ApiError::Conflict { .. } | ApiError::Contention(_) => "Conflict",
             ApiError::Invalid { .. } | ApiError::PatchFailed { .. } => "Invalid",
-            ApiError::Forbidden { .. } | ApiError::ForbiddenPath { .. } => "Forbidden",
+            ApiError::Forbidden { .. } | ApiError::ForbiddenPath(_) => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
             ApiError::Unauthorized => "Unauthorized",
             ApiError::MethodNotAllowed => "MethodNotAllowed",

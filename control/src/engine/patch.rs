@@ -44,7 +44,7 @@ impl Engine {
     #[expect(clippy::too_many_arguments, reason = "each names one part of the request path")]
     pub async fn patch(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         resource: &Resource,
         namespace: &str,
         name: &str,
@@ -78,7 +78,8 @@ impl Engine {
                     patched(asked, name, &patch, current, options)?
                 };
                 self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
-                replace(resource, part, current, wanted)
+                let next = replace(resource, part, current, wanted)?;
+                self.check_next(caller, resource, current, next)
             })
             .await?;
         let mut object = outcome.into_object();

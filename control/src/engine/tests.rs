@@ -21,6 +21,7 @@ async fn cluster() -> Cluster {
         reserved_ips: vec!["10.43.0.10".parse().unwrap()],
         node_port_range: 30000..=30100,
         default_not_ready_toleration: Duration::from_secs(300),
+        tokens: Tokens::open(dir.path(), "https://issuer", "").unwrap(),
     };
     let cluster = Cluster {
         engine: Engine::new(store, config).unwrap(),

@@ -23,7 +23,7 @@ impl Engine {
     #[expect(clippy::too_many_arguments, reason = "each names one part of the request path")]
     pub async fn update(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         resource: &Resource,
         namespace: &str,
         name: &str,
@@ -43,12 +43,27 @@ impl Engine {
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 preconditions(resource, current, &wanted)?;
-                replace(resource, part, current, wanted.clone())
+                let next = replace(resource, part, current, wanted.clone())?;
+                self.check_next(caller, resource, current, next)
             })
             .await?;
         let mut object = outcome.into_object();
         conversion::from_stored(asked, &mut object);
         Ok(object)
+    }
+
+    /// The write, if it gives nobody more than the caller has.
+    pub(super) fn check_next(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        current: &Value,
+        next: Next,
+    ) -> Result<Next, ApiError> {
+        if let Next::Put(new) = &next {
+            self.check_escalation(caller, resource, Some(current), new)?;
+        }
+        Ok(next)
     }
 
     async fn update_scale(

@@ -9,13 +9,17 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{negotiate::wants_aggregated_discovery, status};
-use crate::{engine::ApiError, pki::hex};
+use crate::{
+    engine::{ApiError, Tokens},
+    pki::hex,
+};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// `/`
 pub(super) fn root() -> Response<Body> {
     let paths = [
+        "/.well-known/openid-configuration",
         "/api",
         "/api/v1",
         "/apis",
@@ -23,6 +27,7 @@ pub(super) fn root() -> Response<Body> {
         "/livez",
         "/openapi/v2",
         "/openapi/v3",
+        "/openid/v1/jwks",
         "/readyz",
         "/version",
     ];
@@ -60,6 +65,23 @@ pub(super) fn resources(
 ) -> Result<Response<Body>, ApiError> {
     let value = discovery::resource_list(kinds, group, version).ok_or(ApiError::NoSuchPath)?;
     Ok(cached(headers, "application/json", &value))
+}
+
+/// `/.well-known/openid-configuration`
+pub(super) fn openid_configuration(tokens: &Tokens) -> Response<Body> {
+    openid("application/json", &tokens.discovery())
+}
+
+/// `/openid/v1/jwks`
+pub(super) fn openid_keys(tokens: &Tokens) -> Response<Body> {
+    openid("application/jwk-set+json", &tokens.key_set())
+}
+
+fn openid(content_type: &'static str, value: &Value) -> Response<Body> {
+    let mut response = status::bytes_answer(StatusCode::OK, content_type, value.to_string());
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
 }
 
 /// A document that clients keep until it changes.

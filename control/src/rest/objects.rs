@@ -9,7 +9,7 @@ use super::{
     Context, body, collection, components,
     negotiate::{Form, form},
     path::ObjectPath,
-    status, subresources, table, warn, watch,
+    reviews, status, subresources, table, warn, watch,
 };
 use crate::engine::{ApiError, Deleted, object};
 
@@ -32,6 +32,12 @@ pub(super) async fn handle(
     }
     if resource.group.is_empty() && resource.kind == "ComponentStatus" {
         return components::handle(context, resource, path);
+    }
+    if !resource.is_kept {
+        if !path.name.is_empty() || resource.is_namespaced() == path.namespace.is_empty() {
+            return Err(ApiError::NoSuchPath);
+        }
+        return reviews::answer(context, resource, path, body).await;
     }
     if path.name.is_empty() {
         return in_collection(context, resource, path, body).await;

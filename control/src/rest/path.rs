@@ -38,6 +38,10 @@ pub(super) enum Route {
     OpenApiIndex,
     /// `/openapi/v3/PATH`
     OpenApiDocument(String),
+    /// `/.well-known/openid-configuration`
+    OpenIdConfiguration,
+    /// `/openid/v1/jwks`
+    OpenIdKeys,
     /// `/skep/v1/nodes/NODE/net/WHAT`
     NodeNet {
         /// The node.
@@ -103,6 +107,8 @@ pub(super) fn parse(path: &str) -> Option<Route> {
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiIndex,
         ["openapi", "v3", rest @ ..] => Route::OpenApiDocument(rest.join("/")),
+        [".well-known", "openid-configuration"] => Route::OpenIdConfiguration,
+        ["openid", "v1", "jwks"] => Route::OpenIdKeys,
         ["skep", "v1", "nodes", node, "net", what] => Route::NodeNet {
             node: (*node).to_owned(),
             what: (*what).to_owned(),

@@ -12,7 +12,7 @@ use super::{
     negotiate::{Form, form},
     nodes, objects,
     path::ObjectPath,
-    status, warn,
+    reviews, status, warn,
 };
 use crate::engine::{ApiError, object::meta_str};
 
@@ -36,8 +36,9 @@ pub(super) async fn handle(
         ("approval" | "status" | "scale", &Method::PATCH) => patch(context, resource, path, body).await,
         ("binding", &Method::POST) => bind(context, path, body).await,
         ("eviction", &Method::POST) => evict(context, resource, path, body).await,
+        ("token", &Method::POST) => reviews::token(context, path, body).await,
         ("log", &Method::GET) => nodes::log(context, resource, path).await,
-        ("approval" | "status" | "scale" | "finalize" | "binding" | "eviction" | "log", _) => {
+        ("approval" | "status" | "scale" | "finalize" | "binding" | "eviction" | "log" | "token", _) => {
             Err(ApiError::MethodNotAllowed)
         }
         _ => Err(ApiError::NoSuchPath),

@@ -1,3 +1,5 @@
+mod access;
+
 use std::time::Instant;
 
 use api::resource;
@@ -9,14 +11,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    ServerConfig,
-    engine::{EngineConfig, WriteOptions},
+    ServerConfig, auth,
+    engine::{EngineConfig, Tokens, WriteOptions},
     pki::Authority,
     store::{Store, StoreConfig},
 };
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
+const ISSUER: &str = "https://issuer";
 const KEPT_REVISIONS: u64 = 10;
 
 struct Server {
@@ -53,6 +56,7 @@ async fn server() -> Server {
             reserved_ips: vec![config.dns_ip],
             node_port_range: config.node_port_range.clone(),
             default_not_ready_toleration: config.default_not_ready_toleration,
+            tokens: Tokens::open(dir.path(), ISSUER, "-- ca --").unwrap(),
         },
     )
     .unwrap();
@@ -167,6 +171,7 @@ async fn callers_without_rights_see_health_and_version_only() {
     let node = Caller {
         user: "system:node:n".to_owned(),
         groups: vec![auth::NODES_GROUP.to_owned()],
+        ..Caller::default()
     };
     let rows = [
         (Caller::anonymous(), "GET", "/healthz", 200, "ok"),

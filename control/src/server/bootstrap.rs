@@ -2,17 +2,15 @@
 
 use std::{fs, io, path::Path};
 
-use api::{
-    resource::{self, Resource},
-    validation::SYSTEM_PRIORITY_CLASSES,
-};
+use api::resource::{self, Resource};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::Rng as _;
 use serde_json::json;
 
 use crate::{
     ServerConfig,
-    engine::{ApiError, Caller, Engine, WriteOptions},
+    authorization::{self, DefaultObject, Repair},
+    engine::{ApiError, Caller, DeleteOptions, Engine, WriteOptions},
     pki::{self, Authority, IssueError, WriteFileError},
 };
 
@@ -33,19 +31,21 @@ pub enum BootstrapError {
         #[source]
         source: Box<ApiError>,
     },
-    /// A priority class could not be created.
-    #[error("create priority class {name}")]
-    PriorityClass {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        #[source]
-        source: Box<ApiError>,
-    },
     /// Another object could not be created.
     #[error("create {kind} {name}")]
     Object {
         /// Its kind.
+        kind: &'static str,
+        /// Which.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<ApiError>,
+    },
+    /// A default role or binding could not be brought to what it should be.
+    #[error("reconcile {kind} {name}")]
+    Role {
+        /// Its plural.
         kind: &'static str,
         /// Which.
         name: String,
@@ -88,23 +88,42 @@ pub(super) async fn namespaces(engine: &Engine) -> Result<(), BootstrapError> {
     Ok(())
 }
 
-/// Makes the system's priority classes that are missing.
-pub(super) async fn priority_classes(engine: &Engine) -> Result<(), BootstrapError> {
-    let classes =
-        resource::by_path("scheduling.k8s.io", "v1", "priorityclasses").expect("the table of kinds has PriorityClass");
-    for (name, value, description) in SYSTEM_PRIORITY_CLASSES {
-        let object = json!({ "metadata": { "name": name }, "value": value, "description": description });
-        match create(engine, classes, "", object).await {
-            Ok(()) | Err(ApiError::AlreadyExists(_)) => {}
-            Err(error) => {
-                return Err(BootstrapError::PriorityClass {
-                    name,
-                    source: Box::new(error),
-                });
-            }
+/// Makes the default roles and bindings, and gives back what those that are there have lost.
+pub(super) async fn roles(engine: &Engine) -> Result<(), BootstrapError> {
+    let defaults = authorization::default_objects();
+    // At once, so that they become durable together.
+    let made = defaults.iter().map(async |default| {
+        role(engine, default).await.map_err(|error| BootstrapError::Role {
+            kind: default.plural,
+            name: default.name.clone(),
+            source: Box::new(error),
+        })
+    });
+    futures::future::try_join_all(made).await.map(drop)
+}
+
+async fn role(engine: &Engine, default: &DefaultObject) -> Result<(), ApiError> {
+    let resource = resource::by_path("rbac.authorization.k8s.io", "v1", default.plural)
+        .expect("the table of kinds has roles and bindings");
+    let (namespace, name, caller) = (default.namespace.as_str(), default.name.as_str(), caller());
+    let present = match engine.get(resource, namespace, name) {
+        Ok(present) => present,
+        Err(ApiError::NotFound(_)) => return create(engine, resource, namespace, default.object.clone()).await,
+        Err(error) => return Err(error),
+    };
+    match authorization::reconcile(&present, &default.object) {
+        Repair::Nothing => Ok(()),
+        Repair::Update(repaired) => {
+            let options = WriteOptions::default();
+            let updated = engine.update(&caller, resource, namespace, name, None, repaired, &options);
+            updated.await.map(drop)
+        }
+        Repair::Recreate => {
+            let deleted = engine.delete(&caller, resource, namespace, name, DeleteOptions::default());
+            deleted.await?;
+            create(engine, resource, namespace, default.object.clone()).await
         }
     }
-    Ok(())
 }
 
 /// Makes a join token unless the file is there: the Secret first, so that a token in the file always works, until

@@ -1,10 +1,13 @@
-//! What every cluster has to configure its API: an APIService for each version of a built-in group, and the flow
-//! schemas and priority levels that Kubernetes demands or suggests.
+//! What every cluster has to configure its API: an APIService for each version of a built-in group, the system's
+//! priority classes, and the flow schemas and priority levels that Kubernetes demands or suggests.
 //!
 //! Made when they are missing; what somebody changed stays.
 //! Source: kube-aggregator's autoregistration; `apiserver/pkg/apis/flowcontrol/bootstrap`, by its output.
 
-use api::resource::{self, Kinds, Resource};
+use api::{
+    resource::{self, Kinds, Resource},
+    validation::SYSTEM_PRIORITY_CLASSES,
+};
 use serde_json::{Value, json};
 
 use super::bootstrap::{BootstrapError, caller};
@@ -41,22 +44,19 @@ const VERSION_PRIORITY: i64 = 15;
 /// # Errors
 /// When an object cannot be written.
 pub(super) async fn make(engine: &Engine) -> Result<(), BootstrapError> {
-    for service in api_services() {
-        create(engine, "apiregistration.k8s.io", "apiservices", service).await?;
-    }
-    for level in priority_levels() {
-        create(
-            engine,
-            "flowcontrol.apiserver.k8s.io",
-            "prioritylevelconfigurations",
-            level,
-        )
-        .await?;
-    }
-    for schema in flow_schemas() {
-        create(engine, "flowcontrol.apiserver.k8s.io", "flowschemas", schema).await?;
-    }
-    Ok(())
+    const FLOWS: &str = "flowcontrol.apiserver.k8s.io";
+    let collections = [
+        ("scheduling.k8s.io", "priorityclasses", priority_classes()),
+        ("apiregistration.k8s.io", "apiservices", api_services()),
+        (FLOWS, "prioritylevelconfigurations", priority_levels()),
+        (FLOWS, "flowschemas", flow_schemas()),
+    ];
+    // At once, so that they become durable together.
+    let made = collections.into_iter().flat_map(|(group, plural, objects)| {
+        let objects = objects.into_iter();
+        objects.map(move |object| create(engine, group, plural, object))
+    });
+    futures::future::try_join_all(made).await.map(drop)
 }
 
 async fn create(engine: &Engine, group: &str, plural: &str, object: Value) -> Result<(), BootstrapError> {
@@ -73,6 +73,15 @@ async fn create(engine: &Engine, group: &str, plural: &str, object: Value) -> Re
             source: Box::new(error),
         }),
     }
+}
+
+fn priority_classes() -> Vec<Value> {
+    SYSTEM_PRIORITY_CLASSES
+        .iter()
+        .map(|(name, value, description)| {
+            json!({ "metadata": { "name": name }, "value": value, "description": description })
+        })
+        .collect()
 }
 
 fn api_services() -> Vec<Value> {

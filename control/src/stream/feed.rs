@@ -294,7 +294,11 @@ impl Feed {
             | Kind::Event
             | Kind::Deployment
             | Kind::ReplicaSet
-            | Kind::Lease => {}
+            | Kind::Lease
+            | Kind::ClusterRole
+            | Kind::ClusterRoleBinding
+            | Kind::Role
+            | Kind::RoleBinding => {}
         }
     }
 

@@ -7,27 +7,27 @@ use api::{
     Kind, Timestamp,
     node_stream::{JoinRequest, JoinResponse},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tonic::Status;
 
 use crate::{
+    auth::BootstrapToken,
     driver::resource_of,
     engine::{ApiError, Engine},
     pki::{Authority, IssueError},
 };
 
-const TOKEN_NAMESPACE: &str = "kube-system";
-const TOKEN_TYPE: &str = "bootstrap.kubernetes.io/token";
-const ID_LENGTH: usize = 6;
-const SECRET_LENGTH: usize = 16;
 /// A DNS subdomain's longest name: RFC 1035.
 const NODE_NAME_BYTES_MAX: usize = 253;
 
 /// Answers a node's certificate for a good token.
 pub(super) fn join(engine: &Engine, authority: &Authority, request: &JoinRequest) -> Result<JoinResponse, Status> {
-    let token = Token::parse(&request.token).ok_or_else(refused)?;
-    let secret = match engine.get(resource_of(Kind::Secret), TOKEN_NAMESPACE, &token.secret_name()) {
+    let token = BootstrapToken::parse(&request.token).ok_or_else(refused)?;
+    let secret = match engine.get(
+        resource_of(Kind::Secret),
+        BootstrapToken::NAMESPACE,
+        &token.secret_name(),
+    ) {
         Ok(secret) => secret,
         Err(ApiError::NotFound(_)) => Value::Null,
         Err(error) => return Err(Status::unavailable(error.to_string())),
@@ -57,53 +57,6 @@ pub(super) fn join(engine: &Engine, authority: &Authority, request: &JoinRequest
 
 fn refused() -> Status {
     Status::unauthenticated("the join token is unknown, expired or wrong")
-}
-
-struct Token<'a> {
-    id: &'a str,
-    secret: &'a str,
-}
-
-impl<'a> Token<'a> {
-    fn parse(text: &'a str) -> Option<Token<'a>> {
-        let (id, secret) = text.split_once('.')?;
-        let is_part = |part: &str, length| {
-            part.len() == length
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
-        (is_part(id, ID_LENGTH) && is_part(secret, SECRET_LENGTH)).then_some(Token { id, secret })
-    }
-
-    fn secret_name(&self) -> String {
-        format!("bootstrap-token-{}", self.id)
-    }
-
-    /// Whether the Secret (null if there is none) is this token's and lets it join at `now`.
-    fn is_good(&self, secret: &Value, now: Timestamp) -> bool {
-        let field = |name: &str| {
-            let bytes = STANDARD.decode(secret["data"][name].as_str()?).ok()?;
-            String::from_utf8(bytes).ok()
-        };
-        let expected = field("token-secret").unwrap_or_default();
-        let is_same = same(expected.as_bytes(), self.secret.as_bytes());
-        let lives = match field("expiration") {
-            None => true,
-            Some(text) => text.parse::<Timestamp>().is_ok_and(|end| now < end),
-        };
-        is_same
-            && lives
-            && secret["type"] == TOKEN_TYPE
-            && field("token-id").as_deref() == Some(self.id)
-            && field("usage-bootstrap-authentication").as_deref() == Some("true")
-    }
-}
-
-/// Compares in a time that depends on the lengths only.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let difference = one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other));
-    one.len() == other.len() && std::hint::black_box(difference) == 0
 }
 
 /// RFC 1123 subdomain in lower case, as Kubernetes requires of node names.

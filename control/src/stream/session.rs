@@ -11,13 +11,13 @@ use std::sync::Arc;
 use api::{
     Kind, Timestamp,
     net_state::ip_from_bytes,
-    node_stream::{EventRecord, FromAgent, Hello, from_agent},
+    node_stream::{EventRecord, FromAgent, Hello, ToAgent, from_agent, to_agent},
 };
 use futures::{Stream, StreamExt};
 use serde_json::json;
 use tonic::Status;
 
-use super::{FeedCommand, Session, Shared, writes::Writes};
+use super::{FeedCommand, Session, Shared, tokens, writes::Writes};
 use crate::{
     driver::{recorder::Record, resource_of},
     engine::{ApiError, Caller, Engine, WriteOptions},
@@ -121,6 +121,15 @@ async fn converse(
                 };
                 if shared.feed.send(command).await.is_err() {
                     return Status::unavailable("the server stops");
+                }
+            }
+            from_agent::Kind::TokenWanted(wanted) => {
+                let token = tokens::answer(&shared.engine, &session.node, &wanted);
+                let message = ToAgent {
+                    kind: Some(to_agent::Kind::Token(token)),
+                };
+                if session.outgoing.try_send(message).is_err() {
+                    tracing::warn!(node = %session.node, "a token was not sent: the agent does not keep up");
                 }
             }
             from_agent::Kind::Event(event) => {

@@ -23,7 +23,7 @@ use tonic::Code;
 use super::*;
 use crate::{
     driver::resource_of,
-    engine::{ApiError, DeleteOptions, EngineConfig, Patch, WriteOptions},
+    engine::{ApiError, DeleteOptions, EngineConfig, Patch, Tokens, WriteOptions},
     store::{Revision, Store, StoreConfig},
 };
 
@@ -60,6 +60,7 @@ impl Cluster {
                 reserved_ips: vec![config.dns_ip],
                 node_port_range: config.node_port_range.clone(),
                 default_not_ready_toleration: config.default_not_ready_toleration,
+                tokens: Tokens::open(directory.path(), "https://issuer", "").expect("a key for tokens"),
             },
         )
         .expect("engine");

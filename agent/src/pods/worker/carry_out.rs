@@ -2,7 +2,7 @@
 //!
 //! Never here: waiting for anything that takes longer than starting a process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::{Timestamp, k8s_openapi::api::core::v1::LifecycleHandler};
 use reconcile::pod::{Action, Attempt, AttemptState, Health, Note, Sandbox, StopCause};
@@ -15,6 +15,7 @@ use super::{
         layout::remove_dir,
         prober::{Answer, Probes},
         sandbox::{self, blocking},
+        tokens,
     },
     Carried, Happening, Live, Task,
 };
@@ -59,6 +60,7 @@ impl Task {
             hierarchies: self.context.hierarchies.clone(),
             cgroup: self.cgroup.clone(),
             cluster_domain: self.context.cluster_domain.clone(),
+            out: self.context.out.clone(),
         };
         let network = self.context.network.clone();
         let herald = self.herald();
@@ -210,11 +212,18 @@ impl Task {
         tokio::task::spawn_blocking(move || hierarchies.kill(&cgroup));
     }
 
-    pub(super) fn refresh_volumes(&self) {
+    pub(super) fn refresh_volumes(&mut self) {
+        self.refreshed_at = Instant::now();
+        let out = self.context.out.clone();
         let (pod, facts, objects) = (self.pod.clone(), self.facts(), self.context.objects.clone());
         let dir = self.home.volumes();
         let herald = self.herald();
         tokio::spawn(async move {
+            if let Err(error) = tokens::obtain(&objects, &pod, &out).await {
+                // What is in the volumes stays there.
+                warn!(error = &error as &dyn std::error::Error, "volumes not refreshed");
+                return;
+            }
             let failures = blocking(move || {
                 volume::refresh(&volume::Sources {
                     pod: &pod,

@@ -35,6 +35,7 @@ fn name(message: &FromAgent) -> String {
         from_agent::Kind::PodGone(gone) => format!("gone {}", gone.uid),
         from_agent::Kind::Event(event) => format!("event {}", event.reason),
         from_agent::Kind::Reply(reply) => format!("reply {}", reply.request_id),
+        from_agent::Kind::TokenWanted(wanted) => format!("token {}", wanted.pod_uid),
         from_agent::Kind::Hello(_) => "hello".to_owned(),
     }
 }
@@ -119,4 +120,23 @@ async fn events_are_bounded_and_the_newest_stay() {
         said(&mut stream, EVENTS_WAITING_MAX - 1).await.last().unwrap(),
         &format!("event {EVENTS_WAITING_MAX}")
     );
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once_however_often_it_is_wanted_meanwhile() {
+    let outbox = Arc::new(Outbox::default());
+    for uid in ["a", "b", "a"] {
+        outbox.post(message(from_agent::Kind::TokenWanted(TokenWanted {
+            pod_uid: uid.to_owned(),
+            ..TokenWanted::default()
+        })));
+    }
+    outbox.post(event("Pulled"));
+    let mut stream = Box::pin(outbox.clone().connect());
+    assert_eq!(
+        said(&mut stream, 4).await,
+        ["heartbeat", "token a", "token b", "event Pulled"]
+    );
+    let mut next = Box::pin(outbox.connect());
+    assert_eq!(said(&mut next, 1).await, ["heartbeat"], "whoever waits asks again");
 }

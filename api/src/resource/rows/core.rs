@@ -220,6 +220,14 @@ pub(super) const ROWS: &[Resource] = &[
         singular: "serviceaccount",
         kind: "ServiceAccount",
         short_names: &["sa"],
+        subresources: &[Subresource {
+            name: "token",
+            group: "authentication.k8s.io",
+            version: "v1",
+            kind: "TokenRequest",
+            definition: "io.k8s.api.authentication.v1.TokenRequest",
+            verbs: &["create"],
+        }],
         definition: "io.k8s.api.core.v1.ServiceAccount",
         ..ROW
     },
