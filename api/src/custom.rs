@@ -9,6 +9,7 @@ mod defaults;
 mod definition;
 mod formats;
 mod path;
+mod place;
 mod prune;
 pub(crate) mod published;
 mod rules;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 
 pub use self::definition::{ROWS_MAX, TooManyRows, is_established, rows};
 pub(crate) use self::path::Path;
+pub use self::place::CustomPlace;
 use self::{columns::Column, scale::ScalePaths, schema::Schema};
 use crate::{
     schema::{TypeError, check_types_of},
@@ -108,6 +110,11 @@ impl Custom {
             faults.extend(rules::faults(&self.schema, object, old));
         }
         faults
+    }
+
+    /// The place of whole objects in the schema.
+    pub(crate) fn place(&'static self) -> CustomPlace {
+        CustomPlace::root(&self.schema)
     }
 
     /// The declared columns beside the name, as tables declare them.

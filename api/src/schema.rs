@@ -16,7 +16,7 @@ pub(crate) use definitions::definitions_json;
 use serde_json::Value;
 pub(crate) use strict::DEPTH_MAX;
 pub use strict::{ParseError, Parsed, parse_strict};
-pub(crate) use types::{Field, Shape, Tag, TypeId, Types, types};
+pub(crate) use types::{Field, ListType, MapType, Shape, Tag, TypeId, Types, types};
 
 use crate::{custom::Custom, resource::Resource};
 

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    engine::{ApiError, Caller, DeleteOptions, Engine, ListOptions, WriteOptions, object},
+    engine::{ApiError, Caller, DeleteOptions, Engine, ListOptions, SERVER_MANAGER, WriteOptions, object},
     store::{ListRequest, ReadError, Stored, WatchEnd, WatchEvent, WatchRequest, Watcher},
 };
 
@@ -263,7 +263,15 @@ async fn clean(engine: &Engine, name: &str) -> Result<(), ApiError> {
         .collect();
     object::metadata_mut(&mut freed).insert("finalizers".to_owned(), json!(left));
     match engine
-        .update(&caller(), row(), "", name, None, freed, &WriteOptions::default())
+        .update(
+            &caller(),
+            row(),
+            "",
+            name,
+            None,
+            freed,
+            &WriteOptions::by(SERVER_MANAGER),
+        )
         .await
     {
         Ok(_) | Err(ApiError::NotFound(_)) => Ok(()),
@@ -313,7 +321,7 @@ async fn empty(engine: &Engine, row: &'static Resource) -> Result<(), ApiError> 
 }
 
 async fn write_status(engine: &Engine, name: &str, wanted: Value) -> Result<Value, ApiError> {
-    let options = WriteOptions::default();
+    let options = WriteOptions::by(SERVER_MANAGER);
     engine
         .update(&caller(), row(), "", name, Some("status"), wanted, &options)
         .await

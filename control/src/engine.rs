@@ -6,11 +6,13 @@
 //! others.
 //! Source: Kubernetes API conventions; "Kubernetes API Concepts".
 
+mod apply;
 mod contents;
 mod create;
 mod delete;
 mod error;
 mod fields;
+mod managed;
 pub mod object;
 mod patch;
 mod read;
@@ -34,6 +36,7 @@ use crate::{
 };
 
 pub use crate::auth::{Caller, Tokens};
+pub use apply::{Application, Applied};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use error::{ApiError, Cause, Target};
 pub(crate) use fields::strict_error;
@@ -44,6 +47,11 @@ pub use service::{ADDRESS_RECORDS, PORT_RECORDS};
 
 use service::{Allocator, ClaimChange, ClaimConflict};
 
+/// The server's own writers (planners, events, the first objects), as managedFields name them: one name, so that an
+/// object's managedFields stay short.
+pub const SERVER_MANAGER: &str = "skep-server";
+/// What agents tell, as managedFields name it.
+pub const AGENT_MANAGER: &str = "skep-agent";
 /// How often one write starts over because others were faster. Each round means that somebody else made progress.
 const ROUNDS_MAX: usize = 32;
 
@@ -81,8 +89,21 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// About unknown fields.
     pub field_validation: FieldValidation,
+    /// Who writes, as managedFields name it; empty if not known.
+    pub manager: String,
     /// Collects what the client should be told besides the result.
     pub warnings: Warnings,
+}
+
+impl WriteOptions {
+    /// The options of a part of the system itself, by its name in managedFields.
+    #[must_use]
+    pub fn by(manager: &str) -> WriteOptions {
+        WriteOptions {
+            manager: manager.to_owned(),
+            ..WriteOptions::default()
+        }
+    }
 }
 
 /// Sentences for the client, in order. Clones share the list.

@@ -31,7 +31,7 @@ use tracing::debug;
 
 use crate::{
     auth::Caller,
-    engine::{ApiError, Engine, Warnings},
+    engine::{ApiError, Engine, Warnings, WriteOptions},
     stream::Nodes,
 };
 
@@ -126,6 +126,22 @@ impl Rest {
 impl Context {
     fn engine(&self) -> &Engine {
         &self.rest.inner.engine
+    }
+
+    /// How a write is to be done, and in whose name.
+    ///
+    /// # Errors
+    /// When a parameter has a value that is not known.
+    fn write_options(&self) -> Result<WriteOptions, ApiError> {
+        let mut options = self.query.write_options()?;
+        if options.manager.is_empty() {
+            let agent = self
+                .headers
+                .get(header::USER_AGENT)
+                .and_then(|agent| agent.to_str().ok());
+            options.manager = query::manager_of_agent(agent.unwrap_or_default());
+        }
+        Ok(options)
     }
 
     async fn other(&self, route: Route) -> Result<Response<Body>, ApiError> {

@@ -280,7 +280,7 @@ fn lists(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, faults
                 ListKind::Set => Some(item.clone()),
                 ListKind::Map(keys) => Some(
                     keys.iter()
-                        .filter_map(|key| Some((key.clone(), item.get(key)?.clone())))
+                        .filter_map(|key| Some((key.to_string(), item.get(&**key)?.clone())))
                         .collect(),
                 ),
             };
@@ -305,7 +305,7 @@ fn lists(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, faults
 /// The item of the old list that the new one's item follows: only maps can tell.
 pub(super) fn former<'a>(list: &ListKind, item: &Value, old: &'a Value) -> Option<&'a Value> {
     let ListKind::Map(keys) = list else { return None };
-    let identity = |item: &Value| -> Vec<Value> { keys.iter().map(|key| item[key].clone()).collect() };
+    let identity = |item: &Value| -> Vec<Value> { keys.iter().map(|key| item[&**key].clone()).collect() };
     let wanted = identity(item);
     old.as_array()?.iter().find(|old| identity(old) == wanted)
 }

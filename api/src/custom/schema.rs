@@ -27,6 +27,8 @@ pub(crate) struct Schema {
     pub(crate) items: Option<Box<Schema>>,
     pub(crate) default: Option<Value>,
     pub(crate) list: ListKind,
+    /// `x-kubernetes-map-type: atomic`: fields are replaced together.
+    pub(crate) is_atomic: bool,
     pub(crate) limits: Limits,
     pub(crate) rules: Vec<Rule>,
 }
@@ -63,7 +65,7 @@ pub(crate) enum ListKind {
     /// No value stands twice.
     Set,
     /// No two items have the same values in these fields.
-    Map(Vec<String>),
+    Map(Vec<Box<str>>),
 }
 
 /// What a value must fulfil besides having its type.
@@ -156,6 +158,7 @@ impl Schema {
             items: fields.get("items").filter(|items| items.is_object()).map(boxed),
             default: fields.get("default").cloned(),
             list: list_kind(fields),
+            is_atomic: text(fields, "x-kubernetes-map-type") == Some("atomic"),
             limits: Limits::parse(fields),
             rules: Rule::parse_all(fields.get("x-kubernetes-validations")),
         }
@@ -207,7 +210,7 @@ fn list_kind(fields: &Map<String, Value>) -> ListKind {
         Some("set") => ListKind::Set,
         Some("map") => ListKind::Map(
             list(fields, "x-kubernetes-list-map-keys")
-                .filter_map(|key| key.as_str().map(str::to_owned))
+                .filter_map(|key| key.as_str().map(Box::from))
                 .collect(),
         ),
         _ => ListKind::Atomic,

@@ -23,6 +23,7 @@ pub(crate) struct Types {
 struct StructType {
     name: Box<str>,
     fields: Box<[Field]>,
+    map_type: MapType,
 }
 
 /// One field of a struct type.
@@ -40,6 +41,32 @@ pub(crate) struct Field {
     pub(crate) merges: bool,
     /// By which field of its items such a list is merged; absent for lists of scalars.
     pub(crate) merge_key: Option<Box<str>>,
+    /// How server-side apply merges a list.
+    pub(crate) list_type: ListType,
+    /// What the field says about how server-side apply merges a map or struct.
+    pub(crate) map_type: MapType,
+}
+
+/// `x-kubernetes-list-type`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListType {
+    /// Replaced as a whole.
+    Atomic,
+    /// Of different scalars.
+    Set,
+    /// Of items that these fields tell apart, sorted by name.
+    Map(Box<[Box<str>]>),
+}
+
+/// `x-kubernetes-map-type`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MapType {
+    /// Nothing is said: what the type says counts, and without that field by field.
+    Unsaid,
+    /// Replaced as a whole.
+    Atomic,
+    /// Merged field by field.
+    Granular,
 }
 
 /// Position of a field in protobuf.
@@ -114,6 +141,11 @@ impl Types {
         &self.structs[usize::from(id.0)].fields
     }
 
+    /// How a struct merges, unless the field that holds it says otherwise.
+    pub(crate) fn map_type(&self, id: TypeId) -> MapType {
+        self.structs[usize::from(id.0)].map_type
+    }
+
     /// The type's field with this name.
     pub(crate) fn field(&self, id: TypeId, name: &str) -> Option<&Field> {
         let fields = self.fields(id);
@@ -151,6 +183,7 @@ impl Types {
             structs.push(StructType {
                 name: (*name).into(),
                 fields: fields(&definition, &ids),
+                map_type: map_type(definition.map_type.as_deref()),
             });
             for kind in &definition.kinds {
                 let key = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
@@ -186,8 +219,34 @@ fn fields(definition: &RawDefinition, ids: &BTreeMap<&str, TypeId>) -> Box<[Fiel
                 .as_deref()
                 .is_some_and(|strategy| strategy.split(',').any(|part| part == "merge")),
             merge_key: property.merge_key.as_deref().map(Box::from),
+            list_type: list_type(property),
+            map_type: map_type(property.map_type.as_deref()),
         })
         .collect()
+}
+
+/// A list that says nothing is atomic, unless a strategic merge patch merges it.
+fn list_type(property: &RawProperty) -> ListType {
+    let merges = property.patch_strategy.as_deref() == Some("merge");
+    match (property.list_type.as_deref(), &property.merge_key) {
+        (Some("map"), _) => {
+            let mut keys: Vec<Box<str>> = property.list_map_keys.iter().map(|key| key.as_str().into()).collect();
+            keys.sort_unstable();
+            ListType::Map(keys.into())
+        }
+        (Some("set"), _) => ListType::Set,
+        (None, Some(key)) if merges => ListType::Map([Box::from(key.as_str())].into()),
+        (None, None) if merges => ListType::Set,
+        _ => ListType::Atomic,
+    }
+}
+
+fn map_type(said: Option<&str>) -> MapType {
+    match said {
+        Some("atomic") => MapType::Atomic,
+        Some("granular") => MapType::Granular,
+        _ => MapType::Unsaid,
+    }
 }
 
 fn shape(property: &RawProperty, ids: &BTreeMap<&str, TypeId>) -> Shape {
@@ -231,6 +290,8 @@ struct RawDefinition {
     inline: Vec<RawInline>,
     #[serde(default, rename = "x-kubernetes-group-version-kind")]
     kinds: Vec<RawKind>,
+    #[serde(rename = "x-kubernetes-map-type")]
+    map_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -262,4 +323,10 @@ struct RawProperty {
     patch_strategy: Option<String>,
     #[serde(rename = "x-kubernetes-patch-merge-key")]
     merge_key: Option<String>,
+    #[serde(rename = "x-kubernetes-list-type")]
+    list_type: Option<String>,
+    #[serde(default, rename = "x-kubernetes-list-map-keys")]
+    list_map_keys: Vec<String>,
+    #[serde(rename = "x-kubernetes-map-type")]
+    map_type: Option<String>,
 }

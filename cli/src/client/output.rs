@@ -63,6 +63,14 @@ pub(crate) fn as_list(objects: Vec<Value>) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects})
 }
 
+/// The object without who owns its fields, which nobody who reads an object looks for.
+pub(crate) fn without_managers(mut object: Value) -> Value {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    object
+}
+
 /// What a command says about an object it changed: its name and what was done, or the object itself.
 pub(crate) fn report(
     resource: &ResourceType,
@@ -73,7 +81,7 @@ pub(crate) fn report(
     let name = format!("{}/{}", resource.singular_with_group(), object::name(changed));
     match format {
         Some(Format::Name) => outln!("{name}"),
-        Some(format @ (Format::Json | Format::Yaml)) => print_document(changed, format)?,
+        Some(format @ (Format::Json | Format::Yaml)) => print_document(&without_managers(changed.clone()), format)?,
         Some(Format::Wide) | None => outln!("{name} {done}"),
     }
     Ok(())

@@ -44,6 +44,9 @@ pub(crate) struct GetArguments {
     /// All labels as a last column.
     #[arg(long)]
     show_labels: bool,
+    /// With json and yaml: show who owns which fields.
+    #[arg(long)]
+    show_managed_fields: bool,
     /// Succeed if an object is not there.
     #[arg(long)]
     ignore_not_found: bool,
@@ -216,7 +219,7 @@ impl GetArguments {
             }
         } else {
             let is_single = matches!(requests, [Request { name: Some(_), .. }]);
-            let mut values: Vec<Value> = objects.into_iter().map(|(_, value)| value).collect();
+            let mut values: Vec<Value> = objects.into_iter().map(|(_, value)| self.shown(value)).collect();
             match values.pop() {
                 Some(value) if is_single => output::print_document(&value, format)?,
                 None if is_single => {}
@@ -276,14 +279,22 @@ impl GetArguments {
         }
     }
 
+    fn shown(&self, object: Value) -> Value {
+        if self.show_managed_fields {
+            object
+        } else {
+            output::without_managers(object)
+        }
+    }
+
     fn print_one(&self, resource: &ResourceType, shown: &Value) -> anyhow::Result<()> {
         match self.output {
             Some(Format::Name) => outln!("{}/{}", resource.singular_with_group(), object::name(shown)),
             Some(Format::Yaml) => {
                 outln!("---");
-                output::print_document(shown, Format::Yaml)?;
+                output::print_document(&self.shown(shown.clone()), Format::Yaml)?;
             }
-            Some(format) => output::print_document(shown, format)?,
+            Some(format) => output::print_document(&self.shown(shown.clone()), format)?,
             None => {}
         }
         Ok(())

@@ -8,7 +8,7 @@ use api::resource::{self, Resource};
 use serde_json::{Value, json};
 
 use super::caller;
-use crate::engine::{ApiError, DeleteOptions, Engine, ListOptions, WriteOptions, object};
+use crate::engine::{ApiError, DeleteOptions, Engine, ListOptions, SERVER_MANAGER, WriteOptions, object};
 
 /// Marks the ones that are made and deleted here.
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
@@ -60,7 +60,7 @@ async fn make(engine: &Engine, (group, version): (&str, &str)) -> Result<(), Api
             "versionPriority": VERSION_PRIORITY,
         },
     });
-    let options = WriteOptions::default();
+    let options = WriteOptions::by(SERVER_MANAGER);
     match engine.create(&caller(), row(), "", service, &options).await {
         Ok(_) | Err(ApiError::AlreadyExists(_)) => Ok(()),
         Err(error) => Err(error),

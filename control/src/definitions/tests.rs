@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Definitions, caller, row};
 use crate::{
-    engine::{ApiError, DeleteOptions, Deleted, Engine, EngineConfig, Patch, Tokens, WriteOptions, object},
+    engine::{
+        ApiError, Application, Applied, DeleteOptions, Deleted, Engine, EngineConfig, Patch, Tokens, WriteOptions,
+        object,
+    },
     store::{Store, StoreConfig},
 };
 
@@ -135,6 +138,80 @@ async fn a_definition_adds_a_kind_whose_objects_follow_its_schema() {
         .patch(&caller(), rigs, "", "a", None, strategic, &options)
         .await;
     assert_eq!(refused.unwrap_err().reason(), "UnsupportedMediaType");
+}
+
+#[tokio::test]
+async fn what_is_applied_to_a_custom_object_merges_as_its_schema_says() {
+    let cluster = cluster().await;
+    let port = json!({ "type": "object", "required": ["number"], "properties": {
+        "name": { "type": "string" },
+        "number": { "type": "integer" },
+        "protocol": { "type": "string", "default": "TCP" },
+    } });
+    let properties = json!({
+        "ports": {
+            "type": "array",
+            "items": port,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["number", "protocol"],
+        },
+        "tags": { "type": "array", "items": { "type": "string" }, "x-kubernetes-list-type": "set" },
+        "pair": { "type": "object", "x-kubernetes-map-type": "atomic", "properties": {
+            "a": { "type": "string" },
+            "b": { "type": "string" },
+        } },
+        "free": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+    });
+    let made = definition(&[version("v1", true, &properties)]);
+    cluster.create(row(), made).await.unwrap();
+    let rigs = cluster.served("v1").await;
+    let apply = async |manager: &str, spec: Value| {
+        let application = Application {
+            config: json!({
+                "apiVersion": "example.com/v1",
+                "kind": "Rig",
+                "metadata": { "name": "a", "labels": { manager: "here" } },
+                "spec": spec,
+            }),
+            force: false,
+        };
+        let (caller, options) = (caller(), WriteOptions::by(manager));
+        let applied = cluster
+            .engine
+            .apply(&caller, rigs, "", "a", None, application, &options);
+        match applied.await? {
+            Applied::Created(object) | Applied::Updated(object) => Ok::<Value, ApiError>(object),
+        }
+    };
+    let first = json!({
+        "ports": [{ "number": 80, "name": "web" }],
+        "tags": ["x"],
+        "pair": { "a": "1" },
+        "free": { "mine": { "deep": 1 } },
+    });
+    apply("one", first).await.unwrap();
+    let second = json!({
+        "ports": [{ "number": 80, "protocol": "UDP" }],
+        "tags": ["y"],
+        "free": { "others": 2 },
+    });
+    let object = apply("two", second).await.unwrap();
+    assert_eq!(
+        object["spec"]["ports"],
+        json!([{ "number": 80, "protocol": "TCP", "name": "web" }, { "number": 80, "protocol": "UDP" }])
+    );
+    assert_eq!(object["spec"]["tags"], json!(["x", "y"]));
+    assert_eq!(object["spec"]["free"], json!({ "mine": { "deep": 1 }, "others": 2 }));
+    assert_eq!(object["metadata"]["labels"], json!({ "one": "here", "two": "here" }));
+
+    let refused = apply("two", json!({ "pair": { "b": "2" } })).await.unwrap_err();
+    assert!(
+        matches!(&refused, ApiError::ApplyConflict { .. }),
+        "{refused}: the pair is one value"
+    );
+    let object = apply("one", json!({ "tags": ["x"] })).await.unwrap();
+    assert_eq!(object["spec"]["ports"], json!([{ "number": 80, "protocol": "UDP" }]));
+    assert_eq!(object["spec"].get("pair"), None);
 }
 
 #[tokio::test]

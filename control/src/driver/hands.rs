@@ -12,14 +12,14 @@ use super::{
     steps::{Part, Step},
 };
 use crate::{
-    engine::{ApiError, Caller, DeleteOptions, Deleted, Engine, Patch, Propagation, WriteOptions},
+    engine::{ApiError, Caller, DeleteOptions, Deleted, Engine, Patch, Propagation, SERVER_MANAGER, WriteOptions},
     store::{CommitError, Revision},
 };
 
 impl Hands for Engine {
     async fn perform(&self, planner: &'static str, step: Step) -> Result<Written, StepError> {
         let caller = Caller::system(&format!("system:controller:{planner}"));
-        let options = WriteOptions::default();
+        let options = WriteOptions::by(SERVER_MANAGER);
         let written = match step {
             Step::Create {
                 kind,

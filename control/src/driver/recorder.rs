@@ -22,7 +22,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::hands::resource_of;
-use crate::engine::{ApiError, Caller, Engine, Patch, WriteOptions};
+use crate::engine::{ApiError, Caller, Engine, Patch, SERVER_MANAGER, WriteOptions};
 
 /// Events that wait to be written. Bounds memory when the disk is slow; events beyond it are dropped.
 const QUEUED_RECORDS_MAX: usize = 1024;
@@ -188,7 +188,7 @@ async fn write(engine: &Engine, record: &Record, entry: Entry) -> Result<(), Api
     let events = resource_of(Kind::Event);
     let namespace = namespace(record);
     let name = name(record, entry);
-    let options = WriteOptions::default();
+    let options = WriteOptions::by(SERVER_MANAGER);
     if entry.known {
         match engine.get(events, namespace, &name) {
             Ok(before) => {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::hands::resource_of;
 use crate::{
     auth::{TOKEN_SECRET_TYPE, legacy_claims},
-    engine::{ApiError, Caller, DeleteOptions, Engine, Patch, WriteOptions, object, object::meta_str},
+    engine::{ApiError, Caller, DeleteOptions, Engine, Patch, SERVER_MANAGER, WriteOptions, object, object::meta_str},
     store::{Change, ListRequest, ReadError, Store, WatchEnd, WatchEvent, WatchRequest, Watcher},
 };
 
@@ -192,7 +192,7 @@ async fn settle(engine: &Engine, secret: &Value) -> Result<(), ApiError> {
         (Due::Nothing, _) | (Due::Fill, None) => return Ok(()),
         (Due::Fill, Some(account)) => {
             let patch = Patch::Merge(filling(engine, secret, &account));
-            let options = WriteOptions::default();
+            let options = WriteOptions::by(SERVER_MANAGER);
             let filled = engine.patch(&caller, resource, namespace, name, None, patch, &options);
             filled.await.map(drop)
         }

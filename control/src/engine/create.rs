@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_priority_class, is_service, key,
+    managed::{self, Record},
     now, object,
     object::{is_terminating, meta_str, metadata_mut},
     service::ClaimChange,
@@ -57,10 +58,7 @@ impl Engine {
         if strategy::is_certificate_request(resource) {
             strategy::certificates::note_requester(&mut object, caller);
         }
-        if !meta_str(&object, "resourceVersion").is_empty() {
-            let detail = "resourceVersion should not be set on objects to be created";
-            return Err(ApiError::BadRequest(detail.to_owned()));
-        }
+        no_version(&object)?;
         let asked = resource;
         conversion::to_stored(asked, &mut object);
         let resource = asked.stored();
@@ -73,7 +71,14 @@ impl Engine {
             if generate {
                 metadata_mut(&mut named).insert("name".to_owned(), json!(generate_name(&base)));
             }
-            match self.create_named(caller, resource, namespace, named, options).await {
+            let record = Record::Changes {
+                manager: &options.manager,
+                subresource: "",
+            };
+            let created = self
+                .create_named(caller, resource, namespace, named, record, options)
+                .await;
+            match created {
                 Err(ApiError::AlreadyExists(_)) if attempts > 0 => {}
                 created => {
                     return created.map(|mut object| {
@@ -85,17 +90,22 @@ impl Engine {
         }
     }
 
-    async fn create_named(
+    /// Creates an object whose name is known.
+    pub(super) async fn create_named(
         &self,
         caller: &Caller,
         resource: &Resource,
         namespace: &str,
         mut object: Value,
+        record: Record<'_>,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
         let name = meta_str(&object, "name").to_owned();
         let target = Target::new(resource, &name);
         defaulting::apply(resource, &mut object);
+        strategy::normalize(resource, &mut object);
+        // What admission adds is nobody's.
+        let managers = managed::of_creation(resource, &object, record);
         if is_pod(resource) {
             self.namespace_check(resource, namespace, &target)?;
             admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration);
@@ -106,6 +116,7 @@ impl Engine {
         }
         self.default_priority_check(resource, &object, &target)?;
         strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
+        managed::put(&mut object, managers);
         let causes = validation::validate_create(resource, &object);
         if !causes.is_empty() {
             return Err(invalid(target, causes));
@@ -251,6 +262,15 @@ impl Engine {
 
 fn priority_classes() -> &'static Resource {
     resource::by_path("scheduling.k8s.io", "v1", "priorityclasses").expect("the table has PriorityClass")
+}
+
+/// What is to be created has no version yet.
+pub(super) fn no_version(object: &Value) -> Result<(), ApiError> {
+    if meta_str(object, "resourceVersion").is_empty() {
+        return Ok(());
+    }
+    let detail = "resourceVersion should not be set on objects to be created";
+    Err(ApiError::BadRequest(detail.to_owned()))
 }
 
 /// The table's row of namespaces.

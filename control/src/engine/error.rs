@@ -79,6 +79,16 @@ pub struct Cause {
     pub field: String,
 }
 
+impl Cause {
+    fn to_json(&self) -> Value {
+        let mut value = json!({ "reason": self.reason, "message": self.message });
+        if !self.field.is_empty() {
+            value["field"] = json!(self.field);
+        }
+        value
+    }
+}
+
 /// A request that the engine refuses. Display is the Status' message.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -99,6 +109,17 @@ pub enum ApiError {
         /// What collided.
         detail: String,
     },
+    /// Others own fields that a configuration gives other values.
+    #[error("{message}")]
+    ApplyConflict {
+        /// Names managers and fields.
+        message: String,
+        /// One per field, never empty.
+        causes: Vec<Cause>,
+    },
+    /// A configuration to be applied has fields that the kind does not have, or values that they do not take.
+    #[error("{0}")]
+    NotTyped(String),
     /// The object is not valid.
     #[error("{} is invalid: {}", target.quoted_kind(), join(causes))]
     Invalid {
@@ -233,7 +254,9 @@ impl ApiError {
         match self {
             ApiError::NotFound(_) | ApiError::NoSuchPath => "NotFound",
             ApiError::AlreadyExists(_) => "AlreadyExists",
-            ApiError::Conflict { .. } | ApiError::Contention(_) => "Conflict",
+            ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } | ApiError::Contention(_) => "Conflict",
+            // Kubernetes gives none.
+            ApiError::NotTyped(_) => "",
             ApiError::Invalid { .. } | ApiError::PatchFailed { .. } => "Invalid",
             ApiError::Forbidden { .. } | ApiError::ForbiddenPath(_) => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",
@@ -283,19 +306,13 @@ impl ApiError {
             ApiError::Forbidden { target, causes, .. } => {
                 let mut details = target.details();
                 if !causes.is_empty() {
-                    details["causes"] = causes
-                        .iter()
-                        .map(|cause| {
-                            let mut value = json!({ "reason": cause.reason, "message": cause.message });
-                            if !cause.field.is_empty() {
-                                value["field"] = json!(cause.field);
-                            }
-                            value
-                        })
-                        .collect();
+                    details["causes"] = causes.iter().map(Cause::to_json).collect();
                 }
                 Some(details)
             }
+            ApiError::ApplyConflict { causes, .. } => Some(json!({
+                "causes": causes.iter().map(Cause::to_json).collect::<Vec<_>>(),
+            })),
             ApiError::TooLargeResourceVersion { .. } => Some(json!({
                 "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
                 "retryAfterSeconds": 1,

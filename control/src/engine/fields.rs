@@ -45,6 +45,13 @@ pub(super) fn check(resource: &Resource, object: &mut Value, options: &WriteOpti
     schema::check_types(resource, object).map_err(|error| not_handled(resource, &error.to_string()))
 }
 
+/// The type that an object says it is of, as `apps/v1, Kind=Deployment`.
+pub(super) fn object_type(object: &Value) -> String {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let slash = if text("apiVersion").contains('/') { "" } else { "/" };
+    format!("{slash}{}, Kind={}", text("apiVersion"), text("kind"))
+}
+
 /// The refusal of unknown or duplicate fields.
 pub(crate) fn strict_error(resource: &Resource, faults: &[String]) -> ApiError {
     not_handled(resource, &format!("strict decoding error: {}", faults.join(", ")))

@@ -1,7 +1,7 @@
 //! Raw JSON objects: reading their metadata, and the form in which they are stored and handed out.
 //!
-//! Stored bytes begin with `apiVersion`, `kind` and `metadata`, without `resourceVersion`, so that handing one out
-//! with its revision is a splice, not a decode.
+//! Stored bytes begin with `apiVersion`, `kind` and `metadata`, without `resourceVersion` and with `managedFields` in
+//! front, so that handing one out with its revision, or without its managers, is a splice, not a decode.
 
 use api::{conversion, resource::Resource};
 use bytes::Bytes;
@@ -138,9 +138,25 @@ pub fn encode(object: &Value) -> Bytes {
             member(&mut out, name, value);
         }
     }
-    let mut meta = metadata(object).clone();
-    meta.remove("resourceVersion");
-    member(&mut out, "metadata", &Value::Object(meta));
+    member(&mut out, "metadata", &json!({}));
+    // Open again, for the fields in their order.
+    out.pop();
+    let fields = metadata(object).iter();
+    let (managers, rest): (Vec<_>, Vec<_>) = fields.partition(|(name, _)| *name == "managedFields");
+    for (index, (name, value)) in managers
+        .into_iter()
+        .chain(rest)
+        .filter(|(name, _)| *name != "resourceVersion")
+        .enumerate()
+    {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_json(&mut out, &Value::String(name.clone()));
+        out.push(b':');
+        write_json(&mut out, value);
+    }
+    out.push(b'}');
     for (name, value) in object.as_object().into_iter().flatten() {
         if !matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
             member(&mut out, name, value);
@@ -156,13 +172,7 @@ fn write_json(out: &mut Vec<u8>, value: &Value) {
 
 /// Appends the stored object with `resourceVersion` set to `revision`.
 pub fn append_with_revision(out: &mut Vec<u8>, value: &[u8], revision: Revision) {
-    const METADATA: &[u8] = b"\"metadata\":{";
-    // Only `apiVersion` and `kind` stand before it, and neither can hold a quote.
-    let at = value
-        .windows(METADATA.len())
-        .position(|window| window == METADATA)
-        .map(|start| start + METADATA.len());
-    let Some(at) = at else {
+    let Some(at) = metadata_start(value) else {
         out.extend_from_slice(value);
         return;
     };
@@ -176,11 +186,57 @@ pub fn append_with_revision(out: &mut Vec<u8>, value: &[u8], revision: Revision)
     out.extend_from_slice(&value[at..]);
 }
 
+/// Where the fields of the metadata begin.
+fn metadata_start(value: &[u8]) -> Option<usize> {
+    const METADATA: &[u8] = b"\"metadata\":{";
+    // Only `apiVersion` and `kind` stand before it, and neither can hold a quote.
+    let start = value.windows(METADATA.len()).position(|window| window == METADATA)?;
+    Some(start + METADATA.len())
+}
+
 /// The stored object as JSON bytes with its `resourceVersion`.
 pub fn bytes_with_revision(stored: &Stored) -> Bytes {
     let mut out = Vec::with_capacity(stored.value.len() + 40);
     append_with_revision(&mut out, &stored.value, stored.modified);
     Bytes::from(out)
+}
+
+/// As [`bytes_with_revision`], without `managedFields`: agents have no use for who owns what, and it is a good part of
+/// an object.
+pub fn bytes_for_agent(stored: &Stored) -> Vec<u8> {
+    let value: &[u8] = &stored.value;
+    let mut out = Vec::with_capacity(value.len() + 40);
+    let start = metadata_start(value).filter(|start| value[*start..].starts_with(b"\"managedFields\":"));
+    let Some(start) = start else {
+        append_with_revision(&mut out, value, stored.modified);
+        return out;
+    };
+    let end = start + list_length(&value[start..]);
+    let end = if value.get(end) == Some(&b',') { end + 1 } else { end };
+    let rest = [&value[..start], &value[end..]].concat();
+    append_with_revision(&mut out, &rest, stored.modified);
+    out
+}
+
+/// Bytes up to the end of the first list in this JSON text.
+fn list_length(text: &[u8]) -> usize {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (index, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' if !in_string => depth += 1,
+            b']' if !in_string => {
+                depth -= 1;
+                if depth == 0 {
+                    return index + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// The object of a change with the change's revision: its new version or, if it went, its last one. Made once for all

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     ApiError, Caller, Engine, Target, WriteOptions, fields,
+    managed::Record,
     object::{child_mut, meta_str},
     scale,
     strategy::Part,
@@ -78,7 +79,11 @@ impl Engine {
                     patched(asked, name, &patch, current, options)?
                 };
                 self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
-                let next = replace(resource, part, current, wanted)?;
+                let record = Record::Changes {
+                    manager: &options.manager,
+                    subresource: subresource.unwrap_or_default(),
+                };
+                let next = replace(resource, part, current, wanted, record)?;
                 self.check_next(caller, resource, current, next)
             })
             .await?;
@@ -133,7 +138,7 @@ fn apply(resource: &Resource, name: &str, patch: &Patch, object: &mut Value) -> 
 }
 
 /// A patch cannot change which object it is about; a version it names is a precondition.
-fn fixed(resource: &Resource, current: &Value, wanted: &Value) -> Result<(), ApiError> {
+pub(super) fn fixed(resource: &Resource, current: &Value, wanted: &Value) -> Result<(), ApiError> {
     check_uid(resource, current, meta_str(wanted, "uid"))?;
     for field in ["name", "namespace"] {
         let (there, given) = (meta_str(current, field), meta_str(wanted, field));

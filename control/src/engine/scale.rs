@@ -71,6 +71,17 @@ pub(super) fn apply(resource: &Resource, object: &Value, scale: &Value) -> Resul
     Ok(scaled)
 }
 
+/// What a configuration of the scale states, as a configuration of the object.
+pub(super) fn config_of_object(resource: &Resource, scale: &Value) -> Value {
+    let mut config = json!({ "apiVersion": resource.api_version(), "kind": resource.kind });
+    for field in ["metadata", "spec"] {
+        if let Some(value) = scale.get(field) {
+            config[field] = value.clone();
+        }
+    }
+    config
+}
+
 fn not_a_scale(value: &Value) -> ApiError {
     ApiError::BadRequest(format!(
         "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer, not {value}"

@@ -49,7 +49,6 @@ pub(super) fn prepare_create(resource: &Resource, object: &mut Value, uid: &str,
         "selfLink",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "managedFields",
         "generation",
     ] {
         meta.remove(field);
@@ -172,7 +171,6 @@ fn main_update(resource: &Resource, old: &Value, mut new: Value) -> Value {
         copy(old_meta, meta, field);
     }
     meta.remove("selfLink");
-    meta.remove("managedFields");
     drop_empty(meta);
     if resource.has_status() {
         let status = old.get("status").cloned();
@@ -271,7 +269,8 @@ fn drop_empty(meta: &mut Map<String, Value>) {
     });
 }
 
-fn normalize(resource: &Resource, object: &mut Value) {
+/// Brings what a client may write in several ways into the one way that is stored. Changes nothing when applied again.
+pub(super) fn normalize(resource: &Resource, object: &mut Value) {
     match (resource.group, resource.kind) {
         ("", "PersistentVolumeClaim") => same_data_source(object),
         ("", "Secret") => take_string_data(object),

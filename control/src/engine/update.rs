@@ -8,7 +8,9 @@ use api::{
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Caller, Engine, Next, Target, WriteOptions, create, fields, invalid, is_namespace, is_service, now,
+    ApiError, Caller, Engine, Next, Target, WriteOptions, create, fields, invalid, is_namespace, is_service,
+    managed::{self, Record},
+    now,
     object::{child_mut, is_terminating, meta_str, metadata_mut},
     scale, service,
     strategy::{self, Part},
@@ -43,7 +45,11 @@ impl Engine {
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 preconditions(resource, current, &wanted)?;
-                let next = replace(resource, part, current, wanted.clone())?;
+                let record = Record::Changes {
+                    manager: &options.manager,
+                    subresource: subresource.unwrap_or_default(),
+                };
+                let next = replace(resource, part, current, wanted.clone(), record)?;
                 self.check_next(caller, resource, current, next)
             })
             .await?;
@@ -79,7 +85,11 @@ impl Engine {
             .modify(resource, namespace, name, options.dry_run, |current| {
                 preconditions(resource, current, wanted)?;
                 let scaled = scale::apply(resource, current, wanted)?;
-                replace(resource, Part::Main, current, scaled)
+                let record = Record::Changes {
+                    manager: &options.manager,
+                    subresource: "scale",
+                };
+                replace(resource, Part::Main, current, scaled, record)
             })
             .await?;
         Ok(scale::of(resource, &outcome.into_object()))
@@ -186,14 +196,26 @@ pub(super) fn check_uid(resource: &Resource, current: &Value, uid: &str) -> Resu
 }
 
 /// What writing `part` of `wanted` over `current` comes to. `wanted` is a whole object of the kind.
-pub(super) fn replace(resource: &Resource, part: Part, current: &Value, mut wanted: Value) -> Result<Next, ApiError> {
+pub(super) fn replace(
+    resource: &Resource,
+    part: Part,
+    current: &Value,
+    mut wanted: Value,
+    record: Record<'_>,
+) -> Result<Next, ApiError> {
     let target = Target::new(resource, meta_str(current, "name"));
     // Before anything is compared: a body that leaves a default out is no change.
     defaulting::apply(resource, &mut wanted);
+    strategy::normalize(resource, &mut wanted);
+    let managers = managed::of_update(resource, part, current, &mut wanted, record);
     let mut new = strategy::prepare_update(resource, part, current, wanted);
     if is_service(resource) {
         service::carry_over(current, &mut new);
     }
+    if managed::is_retimed_only(resource, current, &new, &managers) && !strategy::may_go(resource, current) {
+        return Ok(Next::Keep);
+    }
+    managed::put(&mut new, managers);
     let late = strategy::finalizers_added_too_late(current, &new);
     if !late.is_empty() {
         let detail =

@@ -11,7 +11,7 @@ use super::{
     negotiate::{BodyType, body_type},
     query::propagation,
 };
-use crate::engine::{ApiError, DeleteOptions, FieldValidation, Patch, WriteOptions, strict_error};
+use crate::engine::{ApiError, Application, DeleteOptions, FieldValidation, Patch, WriteOptions, strict_error};
 
 /// As in Kubernetes: a few times the biggest object that the store should hold.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -25,7 +25,16 @@ const PATCH_TYPES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
 ];
+
+/// What a PATCH asks for.
+pub(super) enum PatchBody {
+    /// A change relative to the object as it is.
+    Patch(Patch),
+    /// A configuration to apply.
+    Apply(Application),
+}
 
 /// Reads the whole body.
 pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
@@ -89,25 +98,63 @@ fn decode(context: &Context, bytes: &[u8], kind: &str) -> Result<(Value, Vec<Str
             let (_, value) = protobuf::decode(bytes).map_err(|error| malformed(&error))?;
             Ok((value, Vec::new()))
         }
-        BodyType::JsonPatch | BodyType::MergePatch | BodyType::StrategicMergePatch | BodyType::Unknown => {
-            Err(ApiError::UnsupportedMediaType { accepted: OBJECT_TYPES })
-        }
+        BodyType::JsonPatch
+        | BodyType::MergePatch
+        | BodyType::StrategicMergePatch
+        | BodyType::ApplyPatch
+        | BodyType::Unknown => Err(ApiError::UnsupportedMediaType { accepted: OBJECT_TYPES }),
     }
 }
 
-/// The patch in a body.
-pub(super) async fn patch(context: &Context, body: Body) -> Result<Patch, ApiError> {
+/// The patch in a body, once what goes with it is known to be right.
+pub(super) async fn patch(context: &Context, body: Body, options: &WriteOptions) -> Result<PatchBody, ApiError> {
     let kind = body_type(&context.headers);
+    context.query.check_patch_options(kind == BodyType::ApplyPatch)?;
     let bytes = read(body).await?;
     let parse = |bytes: &[u8]| {
         serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("the patch is not JSON: {error}")))
     };
     match kind {
-        BodyType::JsonPatch => Ok(Patch::Json(bytes.to_vec())),
-        BodyType::MergePatch => Ok(Patch::Merge(parse(&bytes)?)),
-        BodyType::StrategicMergePatch => Ok(Patch::Strategic(parse(&bytes)?)),
+        BodyType::JsonPatch => Ok(PatchBody::Patch(Patch::Json(bytes.to_vec()))),
+        BodyType::MergePatch => Ok(PatchBody::Patch(Patch::Merge(parse(&bytes)?))),
+        BodyType::StrategicMergePatch => Ok(PatchBody::Patch(Patch::Strategic(parse(&bytes)?))),
+        BodyType::ApplyPatch => Ok(PatchBody::Apply(Application {
+            config: config(&bytes, options)?,
+            force: context.query.flag("force"),
+        })),
         BodyType::Json | BodyType::Yaml | BodyType::Protobuf | BodyType::Unknown => {
             Err(ApiError::UnsupportedMediaType { accepted: PATCH_TYPES })
+        }
+    }
+}
+
+/// The configuration in the body of an apply: YAML, of which JSON is a part.
+fn config(bytes: &[u8], options: &WriteOptions) -> Result<Value, ApiError> {
+    let refuse = |error: &dyn std::fmt::Display| ApiError::BadRequest(format!("error decoding YAML: {error}"));
+    let (config, duplicates) = match schema::parse_strict(bytes) {
+        Ok(parsed) => (parsed.value, parsed.duplicates),
+        Err(_) => {
+            let text = std::str::from_utf8(bytes).map_err(|error| refuse(&error))?;
+            (
+                serde_yaml_ng::from_str(text).map_err(|error| refuse(&error))?,
+                Vec::new(),
+            )
+        }
+    };
+    if !config.is_object() {
+        return Err(refuse(&"the configuration is not an object"));
+    }
+    match options.field_validation {
+        FieldValidation::Strict if !duplicates.is_empty() => Err(ApiError::BadRequest(format!(
+            "error strict decoding YAML: {}",
+            duplicates.join(", ")
+        ))),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(config),
+        FieldValidation::Warn => {
+            duplicates
+                .into_iter()
+                .for_each(|duplicate| options.warnings.push(duplicate));
+            Ok(config)
         }
     }
 }

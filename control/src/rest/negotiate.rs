@@ -140,6 +140,8 @@ pub(super) enum BodyType {
     MergePatch,
     /// `application/strategic-merge-patch+json`
     StrategicMergePatch,
+    /// `application/apply-patch+yaml`
+    ApplyPatch,
     /// Anything else.
     Unknown,
 }
@@ -160,6 +162,7 @@ pub(super) fn body_type(headers: &HeaderMap) -> BodyType {
         "application/json-patch+json" => BodyType::JsonPatch,
         "application/merge-patch+json" => BodyType::MergePatch,
         "application/strategic-merge-patch+json" => BodyType::StrategicMergePatch,
+        "application/apply-patch+yaml" => BodyType::ApplyPatch,
         _ => BodyType::Unknown,
     }
 }

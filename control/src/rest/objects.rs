@@ -6,12 +6,14 @@ use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Context, body, collection, components,
+    Context,
+    body::{self, PatchBody},
+    collection, components,
     negotiate::{Form, form},
     path::ObjectPath,
     reviews, status, subresources, table, warn, watch,
 };
-use crate::engine::{ApiError, Deleted, object};
+use crate::engine::{ApiError, Applied, Deleted, WriteOptions, object};
 
 /// Answers a request about a collection, an object or a subresource of one.
 pub(super) async fn handle(
@@ -102,7 +104,7 @@ async fn create(
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
-    let options = context.query.write_options()?;
+    let options = context.write_options()?;
     let object = body::object(context, resource, body, &options).await?;
     let created = context
         .engine()
@@ -119,7 +121,7 @@ async fn update(
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
-    let options = context.query.write_options()?;
+    let options = context.write_options()?;
     let object = body::object(context, resource, body, &options).await?;
     let updated = context
         .engine()
@@ -146,24 +148,40 @@ async fn patch(
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
-    let options = context.query.write_options()?;
-    let patch = body::patch(context, body).await?;
-    let patched = context
-        .engine()
-        .patch(
-            &context.caller,
-            resource,
-            &path.namespace,
-            &path.name,
-            None,
-            patch,
-            &options,
-        )
-        .await?;
-    Ok(warn(
-        answer(context, resource, form, StatusCode::OK, patched),
-        &options.warnings,
-    ))
+    let options = context.write_options()?;
+    let patch = body::patch(context, body, &options).await?;
+    let (code, patched) = carry_out(context, resource, path, None, patch, &options).await?;
+    Ok(warn(answer(context, resource, form, code, patched), &options.warnings))
+}
+
+/// Patches, or applies: only that creates what is not there.
+pub(super) async fn carry_out(
+    context: &Context,
+    resource: &Resource,
+    path: &ObjectPath,
+    subresource: Option<&str>,
+    patch: PatchBody,
+    options: &WriteOptions,
+) -> Result<(StatusCode, Value), ApiError> {
+    let (engine, caller) = (context.engine(), &context.caller);
+    let (namespace, name) = (&path.namespace, &path.name);
+    match patch {
+        PatchBody::Patch(patch) => {
+            let patched = engine
+                .patch(caller, resource, namespace, name, subresource, patch, options)
+                .await?;
+            Ok((StatusCode::OK, patched))
+        }
+        PatchBody::Apply(application) => {
+            let applied = engine
+                .apply(caller, resource, namespace, name, subresource, application, options)
+                .await?;
+            Ok(match applied {
+                Applied::Created(object) => (StatusCode::CREATED, object),
+                Applied::Updated(object) => (StatusCode::OK, object),
+            })
+        }
+    }
 }
 
 async fn delete(

@@ -7,11 +7,14 @@ use std::time::Duration;
 use api::{
     resource::Resource,
     selector::{FieldSelector, LabelSelector},
+    validation::FieldError,
 };
 use axum::extract::Query as AxumQuery;
 use http::Uri;
 
-use crate::engine::{ApiError, DeleteOptions, FieldValidation, ListOptions, ListVersion, Propagation, WriteOptions};
+use crate::engine::{
+    ApiError, DeleteOptions, FieldValidation, ListOptions, ListVersion, Propagation, Target, WriteOptions,
+};
 
 /// Parameters by name; the first of a name counts, as in Kubernetes.
 #[derive(Debug, Default)]
@@ -91,11 +94,33 @@ impl Query {
                 )));
             }
         };
+        let manager = self.get("fieldManager");
+        let faults = manager_faults(manager);
+        if !faults.is_empty() {
+            return Err(invalid_options(faults));
+        }
         Ok(WriteOptions {
             dry_run: self.dry_run()?,
             field_validation,
+            manager: manager.to_owned(),
             ..WriteOptions::default()
         })
+    }
+
+    /// Whether the parameters go with the kind of patch.
+    ///
+    /// # Errors
+    /// When an apply does not say who applies, or another patch is to be forced.
+    pub(super) fn check_patch_options(&self, is_apply: bool) -> Result<(), ApiError> {
+        if is_apply && self.get("fieldManager").is_empty() {
+            let detail = "is required for apply patch";
+            return Err(invalid_options(vec![FieldError::required("fieldManager", detail)]));
+        }
+        if !is_apply && self.has("force") {
+            let detail = "may not be specified for non-apply patch";
+            return Err(invalid_options(vec![FieldError::forbidden("force", detail)]));
+        }
+        Ok(())
     }
 
     /// How a deletion is to be done, by the query alone; a body may say more.
@@ -205,6 +230,45 @@ impl Query {
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs))
     }
+}
+
+/// Most bytes of a manager's name, as in Kubernetes.
+const MANAGER_BYTES_MAX: usize = 128;
+
+fn manager_faults(manager: &str) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    if manager.len() > MANAGER_BYTES_MAX {
+        faults.push(FieldError::too_long("fieldManager", MANAGER_BYTES_MAX));
+    }
+    for (position, letter) in manager.char_indices().filter(|(_, letter)| letter.is_control()) {
+        let detail = format!("invalid character U+{:04X} (at position {position})", u32::from(letter));
+        faults.push(FieldError::invalid("fieldManager", manager, detail));
+    }
+    faults
+}
+
+fn invalid_options(causes: Vec<FieldError>) -> ApiError {
+    let target = Target {
+        group: "meta.k8s.io",
+        resource: "",
+        kind: "PatchOptions",
+        name: String::new(),
+    };
+    ApiError::Invalid { target, causes }
+}
+
+/// The manager's name that a client has if it gives none: the first part of its user agent, as far as it is printable.
+#[must_use]
+pub(super) fn manager_of_agent(user_agent: &str) -> String {
+    let program = user_agent.split('/').next().unwrap_or_default();
+    let mut name = String::new();
+    for letter in program.chars().filter(|letter| !letter.is_control()) {
+        if name.len() + letter.len_utf8() > MANAGER_BYTES_MAX {
+            break;
+        }
+        name.push(letter);
+    }
+    name
 }
 
 /// A resourceVersion from a client.

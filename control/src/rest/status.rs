@@ -41,9 +41,11 @@ pub(super) fn failure(error: &ApiError) -> Value {
         "metadata": {},
         "status": "Failure",
         "message": error.to_string(),
-        "reason": error.reason(),
         "code": code(error).as_u16(),
     });
+    if !error.reason().is_empty() {
+        status["reason"] = json!(error.reason());
+    }
     if let Some(details) = error.details() {
         status["details"] = details;
     }
@@ -64,7 +66,8 @@ pub(super) fn success(details: Option<Value>) -> Value {
 #[must_use]
 pub(super) fn refuse(error: &ApiError) -> Response<Body> {
     let code = code(error);
-    if code.is_server_error() {
+    // A configuration that does not fit is the client's fault, whatever code Kubernetes gives it.
+    if code.is_server_error() && !matches!(error, ApiError::NotTyped(_)) {
         tracing::warn!(error = error as &dyn std::error::Error, %code, "request failed");
     }
     let mut response = json(code, &failure(error));

@@ -57,7 +57,7 @@ async fn update(
     path: &ObjectPath,
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
-    let options = context.query.write_options()?;
+    let options = context.write_options()?;
     let wanted = if path.subresource == "scale" {
         body::any(context, body, "Scale").await?
     } else {
@@ -84,20 +84,10 @@ async fn patch(
     path: &ObjectPath,
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
-    let options = context.query.write_options()?;
-    let patch = body::patch(context, body).await?;
-    let patched = context
-        .engine()
-        .patch(
-            &context.caller,
-            resource,
-            &path.namespace,
-            &path.name,
-            Some(&path.subresource),
-            patch,
-            &options,
-        )
-        .await?;
+    let options = context.write_options()?;
+    let patch = body::patch(context, body, &options).await?;
+    let subresource = Some(path.subresource.as_str());
+    let (_, patched) = objects::carry_out(context, resource, path, subresource, patch, &options).await?;
     Ok(warn(written(context, resource, path, patched)?, &options.warnings))
 }
 

@@ -17,6 +17,8 @@ use crate::{
     store::{Store, StoreConfig},
 };
 
+mod apply;
+
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 const ISSUER: &str = "https://issuer";
@@ -263,7 +265,7 @@ async fn an_object_lives_through_all_verbs() {
             "5",
         ),
         ("application/merge-patch+json", "[", 400, "5"),
-        ("application/apply-patch+yaml", "{}", 415, "5"),
+        ("application/apply-patch+cbor", "{}", 415, "5"),
     ];
     for (kind, patch, code, value) in patches {
         let patched = server.send("PATCH", &object, &[("content-type", kind)], patch).await;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     ServerConfig,
     authorization::{self, DefaultObject, Repair},
-    engine::{ApiError, Caller, DeleteOptions, Engine, WriteOptions},
+    engine::{ApiError, Caller, DeleteOptions, Engine, SERVER_MANAGER, WriteOptions},
     pki::{self, Authority, IssueError, WriteFileError},
 };
 
@@ -114,7 +114,7 @@ async fn role(engine: &Engine, default: &DefaultObject) -> Result<(), ApiError> 
     match authorization::reconcile(&present, &default.object) {
         Repair::Nothing => Ok(()),
         Repair::Update(repaired) => {
-            let options = WriteOptions::default();
+            let options = WriteOptions::by(SERVER_MANAGER);
             let updated = engine.update(&caller, resource, namespace, name, None, repaired, &options);
             updated.await.map(drop)
         }
@@ -180,7 +180,7 @@ async fn create(
     namespace: &str,
     object: serde_json::Value,
 ) -> Result<(), ApiError> {
-    let options = WriteOptions::default();
+    let options = WriteOptions::by(SERVER_MANAGER);
     engine
         .create(&caller(), resource, namespace, object, &options)
         .await

@@ -11,7 +11,7 @@ use api::{
 use serde_json::{Value, json};
 
 use super::bootstrap::{BootstrapError, caller};
-use crate::engine::{ApiError, Engine, WriteOptions};
+use crate::engine::{ApiError, Engine, SERVER_MANAGER, WriteOptions};
 
 /// Group, and how it ranks among groups; those not named rank last.
 const GROUP_PRIORITIES: [(&str, i64); 20] = [
@@ -63,7 +63,7 @@ async fn create(engine: &Engine, group: &str, plural: &str, object: Value) -> Re
     let row: &Resource = resource::by_path(group, "v1", plural).expect("the table has the kind");
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     match engine
-        .create(&caller(), row, "", object, &WriteOptions::default())
+        .create(&caller(), row, "", object, &WriteOptions::by(SERVER_MANAGER))
         .await
     {
         Ok(_) | Err(ApiError::AlreadyExists(_)) => Ok(()),

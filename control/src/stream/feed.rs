@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     driver::sleep_until,
-    engine::object::bytes_with_revision,
+    engine::object::bytes_for_agent,
     store::{
         Change, ListRequest, ReadError, Revision, Store, StoreKey, Stored, WatchEnd, WatchEvent, WatchRequest, Watcher,
     },
@@ -280,7 +280,7 @@ impl Feed {
             Kind::Pod => self.fold_pod(key, before, after),
             Kind::ConfigMap | Kind::Secret => {
                 let told = match after {
-                    Some(stored) => object_told(key, bytes_with_revision(stored).to_vec()),
+                    Some(stored) => object_told(key, bytes_for_agent(stored)),
                     None => removed_told(key, String::new()),
                 };
                 for node in self.pods.users(key) {
@@ -334,9 +334,7 @@ impl Feed {
                     Err(error) => stream.unreadable(&error),
                 }
             }
-            stream
-                .pending
-                .push(object_told(key, bytes_with_revision(stored).to_vec()));
+            stream.pending.push(object_told(key, bytes_for_agent(stored)));
             stream
                 .pending
                 .extend(unused.iter().map(|reference| removed_told(reference, String::new())));
@@ -553,7 +551,7 @@ fn decode(kind: Kind, stored: Option<&Stored>) -> Option<Object> {
 fn read_told(store: &Store, key: &ObjectKey) -> Result<Option<Told>, ReadError> {
     let place = StoreKey::new(key.kind.collection(), key.namespace.as_str(), key.name.as_str());
     let found = store.get(&place, None)?;
-    Ok(found.map(|stored| object_told(key, bytes_with_revision(&stored).to_vec())))
+    Ok(found.map(|stored| object_told(key, bytes_for_agent(&stored))))
 }
 
 fn object_told(key: &ObjectKey, json: Vec<u8>) -> Told {

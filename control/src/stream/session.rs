@@ -20,7 +20,7 @@ use tonic::Status;
 use super::{FeedCommand, Session, Shared, tokens, writes::Writes};
 use crate::{
     driver::{recorder::Record, resource_of},
-    engine::{ApiError, Caller, Engine, WriteOptions},
+    engine::{AGENT_MANAGER, ApiError, Caller, Engine, WriteOptions},
 };
 
 /// Namespace of the nodes' leases.
@@ -164,7 +164,7 @@ async fn register(engine: &Engine, hello: &Hello) -> Result<(), ApiError> {
                 },
             });
             match engine
-                .create(&caller, nodes, "", object, &WriteOptions::default())
+                .create(&caller, nodes, "", object, &WriteOptions::by(AGENT_MANAGER))
                 .await
             {
                 Err(ApiError::AlreadyExists(_)) => engine.get(nodes, "", name)?,
@@ -194,7 +194,13 @@ async fn register(engine: &Engine, hello: &Hello) -> Result<(), ApiError> {
         },
     });
     match engine
-        .create(&caller, leases, LEASE_NAMESPACE, lease, &WriteOptions::default())
+        .create(
+            &caller,
+            leases,
+            LEASE_NAMESPACE,
+            lease,
+            &WriteOptions::by(AGENT_MANAGER),
+        )
         .await
     {
         Ok(_) | Err(ApiError::AlreadyExists(_)) => Ok(()),

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     driver::resource_of,
-    engine::{ApiError, DeleteOptions, Engine, Patch, WriteOptions},
+    engine::{AGENT_MANAGER, ApiError, DeleteOptions, Engine, Patch, WriteOptions},
 };
 
 /// Objects written at a time per node. Together with other nodes' they make one batch of the store.
@@ -301,7 +301,7 @@ impl Inner {
                 &self.node,
                 None,
                 Patch::Merge(patch),
-                &WriteOptions::default(),
+                &WriteOptions::by(AGENT_MANAGER),
             )
             .await;
         match renewed {
@@ -341,7 +341,7 @@ impl Inner {
                 .all(|(label, value)| node["metadata"]["labels"][label] == json!(value))
         };
         let caller = node_caller(&self.node);
-        let options = WriteOptions::default();
+        let options = WriteOptions::by(AGENT_MANAGER);
         let node = self.engine.get(nodes, "", &self.node);
         if matches!(&node, Ok(node) if !has_labels(node)) {
             let patch = Patch::Merge(json!({"metadata": {"labels": told.labels}}));
@@ -441,7 +441,7 @@ impl Inner {
                     name,
                     Some("status"),
                     object,
-                    &WriteOptions::default(),
+                    &WriteOptions::by(AGENT_MANAGER),
                 )
                 .await;
             match written {

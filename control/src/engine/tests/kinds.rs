@@ -61,6 +61,26 @@ async fn an_object_is_one_in_all_forms() {
     let listed = object::decode_as(v1(), &page.items[0]).unwrap();
     assert_eq!(listed["apiVersion"], "autoscaling/v1");
     assert_eq!(listed["spec"]["targetCPUUtilizationPercentage"], 90);
+    let config = json!({
+        "apiVersion": "autoscaling/v1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h", "labels": {"a": "b"}},
+        "spec": {"targetCPUUtilizationPercentage": 90},
+    });
+    let application = Application { config, force: false };
+    let options = WriteOptions::by("me");
+    let applied = cluster
+        .engine
+        .apply(&cluster.caller, v1(), "a", "h", None, application, &options)
+        .await
+        .unwrap();
+    let Applied::Updated(applied) = applied else {
+        panic!("it was there");
+    };
+    assert_eq!(applied["apiVersion"], "autoscaling/v1");
+    assert_eq!(applied["metadata"]["labels"], json!({"a": "b"}));
+    assert_eq!(applied["spec"]["targetCPUUtilizationPercentage"], 90);
+
     let deleted = cluster
         .engine
         .delete(&cluster.caller, v1(), "a", "h", DeleteOptions::default())

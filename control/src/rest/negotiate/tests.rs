@@ -62,7 +62,8 @@ fn body_types() {
     let rows = [
         ("application/json; charset=utf-8", BodyType::Json),
         ("application/vnd.kubernetes.protobuf", BodyType::Protobuf),
-        ("application/apply-patch+yaml", BodyType::Unknown),
+        ("application/apply-patch+yaml", BodyType::ApplyPatch),
+        ("application/apply-patch+cbor", BodyType::Unknown),
         ("APPLICATION/YAML", BodyType::Yaml),
     ];
     for (value, wanted) in rows {

@@ -279,6 +279,45 @@ async fn a_role_gives_no_more_than_its_writer_has() {
         .send_as(&anna, "PATCH", &format!("{path}/b"), &json_patch, patch)
         .await;
     assert_eq!(patched.status, StatusCode::FORBIDDEN);
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    for name in ["b", "c"] {
+        let mut config = role("delete");
+        config["metadata"]["name"] = json!(name);
+        config["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
+        config["kind"] = json!("Role");
+        let target = format!("{path}/{name}?fieldManager=anna&force=true");
+        let applied = server.send_as(&anna, "PATCH", &target, &apply, config).await;
+        assert_eq!(applied.status, StatusCode::FORBIDDEN, "{name}: {:?}", applied.bytes);
+    }
+}
+
+#[tokio::test]
+async fn applying_what_is_not_there_takes_the_right_to_create() {
+    let server = server().await;
+    let rules = json!([{ "verbs": ["patch"], "apiGroups": [""], "resources": ["configmaps"] }]);
+    let role = json!({ "metadata": { "name": "a" }, "rules": rules });
+    server.post(&format!("{RBAC}/clusterroles"), role).await;
+    let binding = json!({
+        "metadata": { "name": "a" },
+        "roleRef": { "kind": "ClusterRole", "name": "a" },
+        "subjects": [{ "kind": "User", "name": "anna" }],
+    });
+    server.post(&format!("{RBAC}/clusterrolebindings"), binding).await;
+    let anna = Caller {
+        user: "anna".to_owned(),
+        ..Caller::default()
+    };
+    let path = "/api/v1/namespaces/default/configmaps/x?fieldManager=anna";
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let config = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "x" }, "data": { "a": "b" } });
+    let refused = server.send_as(&anna, "PATCH", path, &apply, config.clone()).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let message = "configmaps \"x\" is forbidden: User \"anna\" cannot create resource \"configmaps\" in API group \"\" \
+                   in the namespace \"default\"";
+    assert_eq!(refused.json()["message"], message);
+    server.config_map("x", json!({})).await;
+    let applied = server.send_as(&anna, "PATCH", path, &apply, config).await;
+    assert_eq!(applied.status, StatusCode::OK, "{:?}", applied.bytes);
 }
 
 #[tokio::test]
