@@ -8,6 +8,7 @@ pub mod dataplane;
 pub mod dial;
 pub mod dns_sockets;
 mod durable;
+pub mod exchange;
 pub mod hierarchies;
 pub mod image;
 mod inotify;

@@ -11,10 +11,12 @@ pub(crate) mod layout;
 mod log_request;
 pub mod network;
 pub(crate) mod objects;
+pub(crate) mod port_forward;
 mod prober;
 pub(crate) mod resources;
 pub(crate) mod sandbox;
 pub(crate) mod shim_link;
+pub(crate) mod streams;
 mod supervisor;
 pub(crate) mod tokens;
 mod worker;
@@ -22,10 +24,11 @@ mod worker;
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use api::{
-    k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret},
+    k8s_openapi::api::core::v1::{ConfigMap, Pod, PodStatus, Secret},
     node_stream::{FromAgent, LogsRequest, Reply, Token},
 };
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     image::StoreError,
@@ -105,6 +108,43 @@ pub enum PodInput {
         /// Where it goes.
         reply: mpsc::Sender<Reply>,
     },
+    /// Somebody wants to reach into a pod.
+    Find {
+        /// Which.
+        name: PodName,
+        /// The pod, if it is here.
+        reply: oneshot::Sender<Option<FoundPod>>,
+    },
+}
+
+/// What names a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodName {
+    /// `metadata.namespace`
+    pub namespace: String,
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.uid`; empty if any pod of the name is meant.
+    pub uid: String,
+}
+
+impl PodName {
+    pub(crate) fn new(namespace: &str, name: &str, uid: &str) -> PodName {
+        PodName {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        }
+    }
+}
+
+/// A pod of this node, for those who reach into it: they work beside its worker.
+#[derive(Debug)]
+pub struct FoundPod {
+    pub(crate) home: layout::PodHome,
+    /// As last decided.
+    pub(crate) status: Arc<Mutex<PodStatus>>,
+    pub(crate) shim_program: PathBuf,
 }
 
 /// The pod workers could not be started.

@@ -1,31 +1,34 @@
 //! Requests that come down the node stream, and their answers.
 //!
-//! An answer ends with its connection, when the server cancels it, or by itself. Never here: reading logs (`pods`) and
-//! maps (`dataplane`).
+//! An answer ends with its connection, when the server cancels it, or by itself. A request whose reader is slow waits,
+//! alone. Never here: reading logs, running processes (`pods`) and reading maps (`dataplane`).
 
 use std::{collections::HashMap, sync::Arc};
 
-use api::node_stream::{LogsRequest, Reply, ReplyEnd, Request, net_query::What, request};
+use api::node_stream::{
+    Channel, Credit, FromAgent, LogsRequest, ReplyEnd, Request, RequestData, net_query::What, request,
+};
 use serde_json::Value;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, spawn_blocking},
 };
+use tracing::warn;
 
 use crate::{
     dataplane::{Dataplane, DumpError},
-    pods::PodInput,
+    exchange::{Counterpart, Exchange, Outlet, exchange},
+    pods::{FoundPod, PodInput, PodName, port_forward, streams},
 };
 
 /// Parts of one answer that wait; then whoever makes them waits.
 const PARTS_WAITING_MAX: usize = 16;
-/// Bytes of one part of what the maps hold.
-const PART_BYTES_MAX: usize = 64 << 10;
 /// Answers at a time; more are refused.
 const OPEN_MAX: usize = 256;
 
 const STATUS_OK: u32 = 200;
 const STATUS_BAD_REQUEST: u32 = 400;
+const STATUS_NOT_FOUND: u32 = 404;
 const STATUS_TOO_MANY: u32 = 429;
 const STATUS_INTERNAL: u32 = 500;
 
@@ -33,7 +36,13 @@ const STATUS_INTERNAL: u32 = 500;
 pub(crate) struct Requests {
     dataplane: Arc<Dataplane>,
     pods: mpsc::Sender<PodInput>,
-    open: HashMap<u64, AbortHandle>,
+    open: HashMap<u64, Open>,
+}
+
+/// A request that is being answered.
+struct Open {
+    task: AbortHandle,
+    counterpart: Counterpart,
 }
 
 impl Drop for Requests {
@@ -51,104 +60,163 @@ impl Requests {
         }
     }
 
-    /// Starts to answer; the parts go to `replies`, the connection's.
-    pub(crate) fn begin(&mut self, request: Request, replies: mpsc::Sender<Reply>) {
-        self.open.retain(|_, task| !task.is_finished());
+    /// Starts to answer; what is said goes to `up`, the connection's.
+    pub(crate) fn begin(&mut self, request: Request, up: mpsc::Sender<FromAgent>) {
+        self.open.retain(|_, open| !open.task.is_finished());
         let id = request.id;
-        let answer = Answer { id, replies };
+        let (exchange, counterpart) = exchange(id, up);
         if self.open.len() >= OPEN_MAX {
-            tokio::spawn(answer.end(STATUS_TOO_MANY, format!("{OPEN_MAX} requests are open on this node")));
+            let message = format!("{OPEN_MAX} requests are open on this node");
+            tokio::spawn(async move { exchange.outlet.end(refusal(STATUS_TOO_MANY, message)).await });
             return;
         }
-        let task = match request.kind {
-            Some(request::Kind::Logs(logs)) => tokio::spawn(answer.logs(logs, self.pods.clone())),
-            Some(request::Kind::Net(query)) => match What::try_from(query.what) {
-                Ok(what) => tokio::spawn(answer.maps(what, self.dataplane.clone())),
-                Err(_) => tokio::spawn(answer.unknown()),
-            },
-            None => tokio::spawn(answer.unknown()),
+        let (dataplane, pods) = (self.dataplane.clone(), self.pods.clone());
+        let task = tokio::spawn(async move {
+            let outlet = exchange.outlet.clone();
+            let end = answer(id, request.kind, exchange, dataplane, pods).await;
+            outlet.end(end).await;
+        });
+        let open = Open {
+            task: task.abort_handle(),
+            counterpart,
         };
-        self.open.insert(id, task.abort_handle());
+        self.open.insert(id, open);
+    }
+
+    /// Something comes down for a request.
+    pub(crate) fn data(&mut self, data: RequestData) {
+        let (Some(open), Some(kind)) = (self.open.get(&data.request_id), data.kind) else {
+            return;
+        };
+        if open.counterpart.take(kind).is_err() {
+            warn!(
+                request = data.request_id,
+                "the server sends more than it may; the request is given up"
+            );
+            self.cancel(data.request_id);
+        }
+    }
+
+    /// The reader of an answer has taken parts.
+    pub(crate) fn credit(&self, credit: Credit) {
+        if let Some(open) = self.open.get(&credit.request_id) {
+            open.counterpart.credit(credit.parts);
+        }
     }
 
     /// The answer is not wanted any more.
     pub(crate) fn cancel(&mut self, id: u64) {
-        if let Some(task) = self.open.remove(&id) {
-            task.abort();
+        if let Some(open) = self.open.remove(&id) {
+            open.task.abort();
         }
     }
 
     /// The connection has ended.
     pub(crate) fn cancel_all(&mut self) {
-        for (_, task) in self.open.drain() {
-            task.abort();
+        for (_, open) in self.open.drain() {
+            open.task.abort();
         }
     }
 }
 
-struct Answer {
+/// Answers a request, up to its end.
+async fn answer(
     id: u64,
-    replies: mpsc::Sender<Reply>,
+    kind: Option<request::Kind>,
+    exchange: Exchange,
+    dataplane: Arc<Dataplane>,
+    pods: mpsc::Sender<PodInput>,
+) -> ReplyEnd {
+    match kind {
+        Some(request::Kind::Logs(request)) => logs(id, request, &exchange.outlet, pods).await,
+        Some(request::Kind::Net(query)) => match What::try_from(query.what) {
+            Ok(what) => maps(what, &exchange.outlet, dataplane).await,
+            Err(_) => unknown(),
+        },
+        Some(request::Kind::Exec(request)) => {
+            let name = PodName::new(&request.namespace, &request.pod, &request.uid);
+            match find(name, pods).await {
+                Ok(pod) => streams::exec(&pod, &request, exchange).await,
+                Err(end) => end,
+            }
+        }
+        Some(request::Kind::Attach(request)) => {
+            let name = PodName::new(&request.namespace, &request.pod, &request.uid);
+            match find(name, pods).await {
+                Ok(pod) => streams::attach(&pod, &request, exchange).await,
+                Err(end) => end,
+            }
+        }
+        Some(request::Kind::PortForward(request)) => {
+            let name = PodName::new(&request.namespace, &request.pod, &request.uid);
+            match find(name, pods).await {
+                Ok(pod) => port_forward::serve(&pod, &request, exchange).await,
+                Err(end) => end,
+            }
+        }
+        None => unknown(),
+    }
 }
 
-impl Answer {
-    /// Passes on what the pod workers say; dropping the receiver tells them to stop.
-    async fn logs(self, request: LogsRequest, pods: mpsc::Sender<PodInput>) {
-        let (reply, mut parts) = mpsc::channel(PARTS_WAITING_MAX);
-        let input = PodInput::Logs {
-            request_id: self.id,
-            request,
-            reply,
-        };
-        if pods.send(input).await.is_err() {
-            return self.end(STATUS_INTERNAL, "the agent stops".to_owned()).await;
-        }
-        while let Some(part) = parts.recv().await {
-            let is_last = part.end.is_some();
-            if self.replies.send(part).await.is_err() || is_last {
-                return;
-            }
-        }
-        self.end(STATUS_INTERNAL, "the log ended before it was complete".to_owned())
-            .await;
-    }
+async fn find(name: PodName, pods: mpsc::Sender<PodInput>) -> Result<FoundPod, ReplyEnd> {
+    let missing = format!("pods \"{}\" not found on this node", name.name);
+    let (reply, found) = oneshot::channel();
+    let stops = || refusal(STATUS_INTERNAL, "the agent stops".to_owned());
+    pods.send(PodInput::Find { name, reply }).await.map_err(|_| stops())?;
+    let found = found.await.map_err(|_| stops())?;
+    found.ok_or_else(|| refusal(STATUS_NOT_FOUND, missing))
+}
 
-    async fn maps(self, what: What, dataplane: Arc<Dataplane>) {
-        let dumped = spawn_blocking(move || dump(what, &dataplane).map(|json| json.to_string().into_bytes())).await;
-        let document = match dumped {
-            Ok(Ok(document)) => document,
-            Ok(Err(err)) => {
-                let cause = std::error::Error::source(&err).map_or_else(String::new, |cause| format!(": {cause}"));
-                return self.end(STATUS_INTERNAL, format!("{err}{cause}")).await;
-            }
-            Err(_) => return self.end(STATUS_INTERNAL, "reading the maps panicked".to_owned()).await,
-        };
-        for part in document.chunks(PART_BYTES_MAX) {
-            let part = Reply {
-                request_id: self.id,
-                data: part.to_vec(),
-                end: None,
-            };
-            if self.replies.send(part).await.is_err() {
-                return;
-            }
+/// Passes on what the pod workers say; dropping the receiver tells them to stop.
+async fn logs(id: u64, request: LogsRequest, outlet: &Outlet, pods: mpsc::Sender<PodInput>) -> ReplyEnd {
+    let (reply, mut parts) = mpsc::channel(PARTS_WAITING_MAX);
+    let input = PodInput::Logs {
+        request_id: id,
+        request,
+        reply,
+    };
+    if pods.send(input).await.is_err() {
+        return refusal(STATUS_INTERNAL, "the agent stops".to_owned());
+    }
+    while let Some(part) = parts.recv().await {
+        if outlet.data(Channel::Main, &part.data).await.is_err() {
+            break;
         }
-        self.end(STATUS_OK, String::new()).await;
+        if let Some(end) = part.end {
+            return end;
+        }
     }
+    refusal(STATUS_INTERNAL, "the log ended before it was complete".to_owned())
+}
 
-    async fn unknown(self) {
-        let message = "this agent does not know the request; it may be older than the server".to_owned();
-        self.end(STATUS_BAD_REQUEST, message).await;
+async fn maps(what: What, outlet: &Outlet, dataplane: Arc<Dataplane>) -> ReplyEnd {
+    let dumped = spawn_blocking(move || dump(what, &dataplane).map(|json| json.to_string().into_bytes())).await;
+    match dumped {
+        // An error means that nobody wants it, nor the end.
+        Ok(Ok(document)) => match outlet.data(Channel::Main, &document).await {
+            Ok(()) | Err(_) => ReplyEnd {
+                status: STATUS_OK,
+                ..ReplyEnd::default()
+            },
+        },
+        Ok(Err(err)) => {
+            let cause = std::error::Error::source(&err).map_or_else(String::new, |cause| format!(": {cause}"));
+            refusal(STATUS_INTERNAL, format!("{err}{cause}"))
+        }
+        Err(_) => refusal(STATUS_INTERNAL, "reading the maps panicked".to_owned()),
     }
+}
 
-    async fn end(self, status: u32, message: String) {
-        let last = Reply {
-            request_id: self.id,
-            data: Vec::new(),
-            end: Some(ReplyEnd { status, message }),
-        };
-        // A connection that has ended wants no answer.
-        _ = self.replies.send(last).await;
+fn unknown() -> ReplyEnd {
+    let message = "this agent does not know the request; it may be older than the server".to_owned();
+    refusal(STATUS_BAD_REQUEST, message)
+}
+
+fn refusal(status: u32, message: String) -> ReplyEnd {
+    ReplyEnd {
+        status,
+        message,
+        exit_code: None,
     }
 }
 

@@ -425,10 +425,12 @@ impl Node {
                 StreamEvent::StopAllowed(uid) => self.tell_pods(PodInput::StopAllowed { uid }).await,
                 StreamEvent::Token(token) => self.tell_pods(PodInput::Token(token)).await,
                 StreamEvent::Request(request) => {
-                    if let Some(replies) = self.outbox.replies() {
-                        self.requests.begin(request, replies);
+                    if let Some(up) = self.outbox.answers() {
+                        self.requests.begin(request, up);
                     }
                 }
+                StreamEvent::RequestData(data) => self.requests.data(data),
+                StreamEvent::ReplyCredit(credit) => self.requests.credit(credit),
                 StreamEvent::CancelRequest(id) => self.requests.cancel(id),
                 StreamEvent::Disconnected => self.requests.cancel_all(),
             }

@@ -24,6 +24,15 @@ pub(crate) struct Stdio {
     pub(crate) stderr: OwnedFd,
 }
 
+/// What a process gets as its standard streams.
+#[derive(Debug)]
+pub(crate) enum Streams<'a> {
+    /// These.
+    Given(Stdio),
+    /// A new terminal of the container; its master is sent to the socket of this absolute path.
+    Terminal(&'a Path),
+}
+
 /// A container or a process in it could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RuntimeError {
@@ -51,10 +60,10 @@ pub(crate) trait Runtime {
     /// Makes the container of the bundle in `bundle` and starts its process, which is a child of the caller.
     ///
     /// `state_dir` is where the runtime keeps what it knows; the same for every later call.
-    fn run(&self, id: &str, bundle: &Path, state_dir: &Path, stdio: Stdio) -> Result<Pid, RuntimeError>;
+    fn run(&self, id: &str, bundle: &Path, state_dir: &Path, streams: Streams<'_>) -> Result<Pid, RuntimeError>;
 
     /// Starts another process in a running container, as `process` (OCI `process.json`) says; a child of the caller.
-    fn exec(&self, id: &str, process: &Path, state_dir: &Path, stdio: Stdio) -> Result<Pid, RuntimeError>;
+    fn exec(&self, id: &str, process: &Path, state_dir: &Path, streams: Streams<'_>) -> Result<Pid, RuntimeError>;
 
     /// Forgets a container whose processes are gone. Not an error if there is none.
     fn forget(&self, id: &str, state_dir: &Path) -> Result<(), RuntimeError>;

@@ -3,13 +3,20 @@
 //! `skep shim run DIR` makes and starts the container of the bundle in DIR, writes its log, reaps it, writes down how
 //! it ended, and ends itself. It needs nobody: the agent may die and come back, and finds the shim's socket in DIR.
 //! `skep shim exec DIR PROCESS.json TIMEOUT-MS` runs one more process in it and exits as that did.
+//! `skep shim enter DIR PROCESS.json STREAMS` does, too, and gives the process' streams to the agent.
 //! Never here: decisions; threads (see [`crate::runtime`]); anything that grows with the container's age.
 
+mod attached;
+mod enter;
 mod exec;
+pub(crate) mod handover;
 mod log_file;
 mod run;
+mod terminal;
 
 use std::{ffi::OsString, path::PathBuf};
+
+pub(crate) use enter::WantedStreams;
 
 /// Exit status of a shim that could not do what it was told.
 const FAILED: i32 = 125;
@@ -31,7 +38,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
             }
             Err(_) => Err(format!("{timeout_ms:?} is not a number of milliseconds")),
         },
-        _ => Err("usage: skep shim run DIR | exec DIR PROCESS.json TIMEOUT-MS (the agent calls this)".to_owned()),
+        ["enter", dir, process, streams] => {
+            let wanted = WantedStreams::parse(streams);
+            enter::enter(&PathBuf::from(dir), &PathBuf::from(process), wanted).map_err(|err| describe(&err))
+        }
+        _ => Err(
+            "usage: skep shim run DIR | exec DIR PROCESS.json TIMEOUT-MS | enter DIR PROCESS.json STREAMS \
+             (the agent calls this)"
+                .to_owned(),
+        ),
     };
     match result {
         Ok(status) => status,

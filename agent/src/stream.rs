@@ -10,8 +10,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use api::{
     net_state::ip_to_bytes,
     node_stream::{
-        Batch, FromAgent, Hello, Request, ToAgent, Token, Welcome, from_agent, node_stream_client::NodeStreamClient,
-        to_agent,
+        Batch, Credit, FromAgent, Hello, Request, RequestData, ToAgent, Token, Welcome, from_agent,
+        node_stream_client::NodeStreamClient, to_agent,
     },
 };
 use tokio::{
@@ -69,6 +69,10 @@ pub enum StreamEvent {
     Request(Request),
     /// The answer to a wish for a token.
     Token(Token),
+    /// Something for a request that is being answered.
+    RequestData(RequestData),
+    /// The reader of an answer has taken parts.
+    ReplyCredit(Credit),
     /// The answer to the request of this number is not wanted any more.
     CancelRequest(u64),
     /// The connection has ended; whatever was asked over it cannot be answered.
@@ -213,6 +217,8 @@ async fn connection(
                 Some(to_agent::Kind::Request(request)) => break StreamEvent::Request(request),
                 Some(to_agent::Kind::Token(token)) => break StreamEvent::Token(token),
                 Some(to_agent::Kind::CancelRequest(cancel)) => break StreamEvent::CancelRequest(cancel.id),
+                Some(to_agent::Kind::RequestData(data)) => break StreamEvent::RequestData(data),
+                Some(to_agent::Kind::ReplyCredit(credit)) => break StreamEvent::ReplyCredit(credit),
                 // A second Welcome, or a kind that a newer server knows.
                 Some(to_agent::Kind::Welcome(_)) | None => {}
             }

@@ -99,7 +99,8 @@ fn openapi(rows: &[&Resource], format: Format) -> Value {
         if row.is_kept {
             roots.push(operations::list_definition(row));
         }
-        roots.extend(row.subresources.iter().map(|sub| sub.definition.to_owned()));
+        let typed = row.subresources.iter().filter(|sub| !sub.is_stream());
+        roots.extend(typed.map(|sub| sub.definition.to_owned()));
         if let Some(custom) = row.custom {
             let (definitions, referred) = published::definitions(row, custom, format);
             declared.extend(definitions);

@@ -72,10 +72,18 @@ pub struct Subresource {
     pub version: &'static str,
     /// Kind of what the path reads and writes.
     pub kind: &'static str,
-    /// Name of that kind's type in the schema.
+    /// Name of that kind's type in the schema; empty for a connection that becomes a stream, whose kind is in the query.
     pub definition: &'static str,
     /// Verbs served, sorted.
     pub verbs: &'static [&'static str],
+}
+
+impl Subresource {
+    /// Whether a connection to it becomes a stream.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.definition.is_empty()
+    }
 }
 
 impl Resource {

@@ -15,6 +15,7 @@ pub mod kinds;
 pub mod pki;
 mod rest;
 mod server;
+mod spdy;
 pub mod store;
 pub mod stream;
 

@@ -14,9 +14,11 @@ mod nodes;
 mod objects;
 mod openapi;
 mod path;
+mod proxy;
 mod query;
 mod reviews;
 mod status;
+mod streams;
 mod subresources;
 mod table;
 mod watch;
@@ -25,7 +27,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use futures::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -50,7 +54,9 @@ pub(crate) struct Rest {
 struct Inner {
     engine: Engine,
     nodes: Nodes,
-    /// Ends watches, so that a server that is told to stop does.
+    /// Connections that may still become streams.
+    sessions: Arc<Semaphore>,
+    /// Ends watches and streams, so that a server that is told to stop does.
     shutdown: CancellationToken,
 }
 
@@ -59,8 +65,11 @@ struct Context {
     rest: Rest,
     caller: Caller,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
     query: Query,
+    /// How the connection becomes another, if the client may ask for that.
+    on_upgrade: Option<OnUpgrade>,
 }
 
 impl Rest {
@@ -71,6 +80,7 @@ impl Rest {
             inner: Arc::new(Inner {
                 engine,
                 nodes,
+                sessions: Arc::new(Semaphore::new(streams::SESSIONS_MAX)),
                 shutdown,
             }),
         }
@@ -104,7 +114,9 @@ impl Rest {
             rest: self,
             caller,
             query: Query::parse(&parts.uri)?,
+            on_upgrade: parts.extensions.get().cloned(),
             method: parts.method,
+            uri: parts.uri,
             headers: parts.headers,
         };
         if let Route::Objects(object) = &route {
@@ -177,9 +189,12 @@ async fn within_time(
     }
 }
 
-/// Watches and logs last as long as their reader wants.
+/// Watches and logs last as long as their reader wants; streams have limits of their own.
 fn is_long(context: &Context, object: &ObjectPath) -> bool {
-    context.query.flag("watch") || object.subresource == "log"
+    let subresource = object.subresource.as_str();
+    context.query.flag("watch")
+        || matches!(subresource, "log" | "exec" | "attach" | "portforward")
+        || subresources::is_proxy(subresource)
 }
 
 /// The API's verb for a request.

@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-pub use self::requests::{NodeUnreachable, Replies};
+pub use self::requests::{Feed, NodeUnreachable, Replies, RequestEnded};
 use self::{feed::FeedCommand, requests::Requests};
 use crate::{
     auth::Caller,
@@ -52,6 +52,10 @@ use crate::{
 /// is not reading.
 const OUTGOING_MESSAGES_MAX: usize = 256;
 
+/// Messages about requests that wait for one agent, all requests together: data for processes and ports among them, so
+/// that this is at most 1 MiB. Who has more to say waits.
+const REQUEST_MESSAGES_MAX: usize = 16;
+
 /// Bytes of one message from an agent: a part of a log, a pod's status, or what the maps of a node hold (which is one
 /// part too).
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -59,21 +63,18 @@ const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Commands that wait for the feed; sessions wait when it is full.
 const FEED_COMMANDS_MAX: usize = 1024;
 
-/// How long the server waits for an agent or a reader before it goes on without.
+/// How long the server waits for an agent before it goes on without.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
     /// From the stream's beginning to Hello.
     hello: Duration,
     /// Without a word; three heartbeats. Nobody should wait for such a node any longer.
     silence: Duration,
-    /// That all parts of one answer together may hold up their node's stream because the reader is slow.
-    stall: Duration,
 }
 
 const PATIENCE: Patience = Patience {
     hello: Duration::from_secs(10),
     silence: Duration::from_secs(30),
-    stall: Duration::from_secs(5),
 };
 
 /// The connected nodes. Cheap to clone.
@@ -100,6 +101,8 @@ struct Session {
     id: u64,
     node: String,
     outgoing: mpsc::Sender<ToAgent>,
+    /// What concerns requests; everything else goes first.
+    request_messages: mpsc::Sender<ToAgent>,
     closer: Closer,
     requests: Requests,
 }
@@ -199,6 +202,14 @@ impl Nodes {
     /// # Errors
     /// When the node has no stream.
     pub async fn request(&self, node: &str, kind: request::Kind) -> Result<Replies, NodeUnreachable> {
+        self.converse(node, kind).await.map(|(_, replies)| replies)
+    }
+
+    /// As [`Nodes::request`], for a request that more goes down for while it is answered.
+    ///
+    /// # Errors
+    /// When the node has no stream.
+    pub async fn converse(&self, node: &str, kind: request::Kind) -> Result<(Feed, Replies), NodeUnreachable> {
         let session = self.shared.sessions.lock().get(node).cloned();
         let session = session.ok_or_else(|| NodeUnreachable(node.to_owned()))?;
         requests::send(session, kind).await
@@ -219,6 +230,7 @@ impl Nodes {
         incoming: impl Stream<Item = Result<FromAgent, Status>> + Send + Unpin + 'static,
     ) -> BoxStream<'static, Result<ToAgent, Status>> {
         let (outgoing, receiver) = mpsc::channel(OUTGOING_MESSAGES_MAX);
+        let (request_messages, requests_receiver) = mpsc::channel(REQUEST_MESSAGES_MAX);
         let closer = Closer {
             token: self.shared.shutdown.child_token(),
             reason: Arc::default(),
@@ -227,30 +239,35 @@ impl Nodes {
             id: self.shared.last_session.fetch_add(1, Ordering::Relaxed) + 1,
             node: node.to_owned(),
             outgoing,
+            request_messages,
             closer: closer.clone(),
-            requests: Requests::new(self.shared.patience.stall),
+            requests: Requests::default(),
         });
         tokio::spawn(session::run(self.shared.clone(), session, incoming));
-        down(receiver, closer).boxed()
+        down(receiver, requests_receiver, closer).boxed()
     }
 }
 
 /// What goes down a stream: the messages, or the reason to end before them.
 fn down(
     receiver: mpsc::Receiver<ToAgent>,
+    requests: mpsc::Receiver<ToAgent>,
     closer: Closer,
 ) -> impl Stream<Item = Result<ToAgent, Status>> + Send + 'static {
-    futures::stream::unfold(Some((receiver, closer)), |state| async move {
-        let (mut receiver, closer) = state?;
-        tokio::select! {
+    futures::stream::unfold(Some((receiver, requests, closer)), |state| async move {
+        let (mut receiver, mut requests, closer) = state?;
+        let message = tokio::select! {
             biased;
             () = closer.token.cancelled() => {
                 let reason = closer.reason.get().cloned();
                 let reason = reason.unwrap_or_else(|| Status::unavailable("the server stops"));
-                Some((Err(reason), None))
+                return Some((Err(reason), None));
             }
-            message = receiver.recv() => Some((Ok(message?), Some((receiver, closer)))),
-        }
+            Some(message) = receiver.recv() => message,
+            Some(message) = requests.recv() => message,
+            else => return None,
+        };
+        Some((Ok(message), Some((receiver, requests, closer))))
     })
 }
 

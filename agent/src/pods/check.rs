@@ -13,6 +13,7 @@ use api::k8s_openapi::{
 };
 use tokio::{io::AsyncReadExt as _, net::TcpStream, process::Command, time::timeout};
 
+use super::launch::TERM_DEFAULT;
 use crate::{runtime::bundle::Bundle, shim};
 
 /// Most output of a command that is kept for a message; the rest is read and dropped.
@@ -138,7 +139,8 @@ fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {
 /// Runs a command in the container, by way of a shim of its own.
 async fn exec(action: &ExecAction, target: &Target, within: Duration) -> Result<(), String> {
     let command = action.command.clone().unwrap_or_default();
-    let process = process_file(&target.bundle, &command).map_err(|err| format!("describe the command: {err}"))?;
+    let process =
+        process_file(&target.bundle, &command, false).map_err(|err| format!("describe the command: {err}"))?;
     let spawned = Command::new(&target.shim_program)
         .arg0("skep-shim")
         .arg("shim")
@@ -174,8 +176,8 @@ async fn exec(action: &ExecAction, target: &Target, within: Duration) -> Result<
 }
 
 /// The process to run, as a file for the runtime; goes with the value.
-struct ProcessFile {
-    path: PathBuf,
+pub(super) struct ProcessFile {
+    pub(super) path: PathBuf,
 }
 
 impl Drop for ProcessFile {
@@ -184,14 +186,24 @@ impl Drop for ProcessFile {
     }
 }
 
-/// The container's own process with other words.
-fn process_file(bundle: &Bundle, command: &[String]) -> std::io::Result<ProcessFile> {
+/// The container's own process with other words, and a terminal of its own or none.
+pub(super) fn process_file(bundle: &Bundle, command: &[String], terminal: bool) -> std::io::Result<ProcessFile> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(bundle.config())?).map_err(std::io::Error::other)?;
     let mut process = config["process"].clone();
     process["args"] = serde_json::json!(command);
+    process["terminal"] = serde_json::json!(terminal);
+    if terminal
+        && let Some(env) = process["env"].as_array_mut()
+        && !env
+            .iter()
+            .filter_map(|entry| entry.as_str())
+            .any(|entry| entry.starts_with("TERM="))
+    {
+        env.push(TERM_DEFAULT.into());
+    }
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = bundle.dir().join(format!("exec-{}-{number}.json", std::process::id()));
     std::fs::write(&path, process.to_string())?;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     image::{Image, ImageStore, StoreError},
     runtime::{
-        bundle::ShimConfig,
+        bundle::{ShimConfig, Stdin},
         spec::{self, Access, Bind, Machine, Propagation},
         user::{Accounts, Wanted},
     },
@@ -30,6 +30,8 @@ use crate::{
 
 /// Where programs are looked for if neither image nor pod says.
 const PATH_DEFAULT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What a terminal understands if neither image nor pod says.
+pub(crate) const TERM_DEFAULT: &str = "TERM=xterm";
 /// A log is rotated at this size; kubelet's default.
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Log files of one attempt; kubelet's default.
@@ -185,7 +187,7 @@ fn resolve(launch: &Launch, pod_spec: &PodSpec, image: &Image) -> Result<Resolve
         machine: &launch.machine,
         rootfs: &launch.home.bundle(&container.name, launch.attempt).rootfs(),
         args: &args,
-        env: &merged_environment(image, &variables),
+        env: &merged_environment(image, &variables, container.tty.unwrap_or(false)),
         working_dir: &working_dir,
         user: &user,
         namespaces: &sandbox::namespaces(&launch.home, pod_spec, &launch.sandbox),
@@ -201,7 +203,7 @@ fn resolve(launch: &Launch, pod_spec: &PodSpec, image: &Image) -> Result<Resolve
 }
 
 /// The image's variables, then the pod's; a search path in any case.
-fn merged_environment(image: &Image, variables: &[(String, String)]) -> Vec<String> {
+fn merged_environment(image: &Image, variables: &[(String, String)], terminal: bool) -> Vec<String> {
     let name_of = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
     let mut merged: Vec<String> = image
         .config
@@ -216,6 +218,9 @@ fn merged_environment(image: &Image, variables: &[(String, String)]) -> Vec<Stri
     merged.extend(variables.iter().map(|(name, value)| format!("{name}={value}")));
     if !merged.iter().any(|variable| name_of(variable) == "PATH") {
         merged.insert(0, PATH_DEFAULT.to_owned());
+    }
+    if terminal && !merged.iter().any(|variable| name_of(variable) == "TERM") {
+        merged.push(TERM_DEFAULT.to_owned());
     }
     merged
 }
@@ -376,8 +381,18 @@ fn store(launch: &Launch, image: &Image, resolved: &Resolved, record: &AttemptRe
         log,
         log_bytes_max: LOG_BYTES_MAX,
         log_files_max: LOG_FILES_MAX,
+        stdin: stdin(&launch.container),
+        terminal: launch.container.tty.unwrap_or(false),
     })?;
     launch.home.write_attempt(name, launch.attempt, record)
+}
+
+fn stdin(container: &Container) -> Stdin {
+    match (container.stdin.unwrap_or(false), container.stdin_once.unwrap_or(false)) {
+        (false, _) => Stdin::Null,
+        (true, false) => Stdin::Open,
+        (true, true) => Stdin::Once,
+    }
 }
 
 /// 64 hexadecimal digits, different for every attempt of every container of every pod.

@@ -30,14 +30,18 @@ pub(super) async fn serve(known: Option<Known>, request_id: u64, request: LogsRe
     let end = match answer(known, request_id, &request, &reply).await {
         Ok(()) => ReplyEnd {
             status: OK,
-            message: String::new(),
+            ..ReplyEnd::default()
         },
-        Err((status, message)) => ReplyEnd { status, message },
+        Err((status, message)) => ReplyEnd {
+            status,
+            message,
+            exit_code: None,
+        },
     };
     let last = Reply {
         request_id,
-        data: Vec::new(),
         end: Some(end),
+        ..Reply::default()
     };
     // Whoever asked may have gone.
     let _ = reply.send(last).await;
@@ -95,7 +99,7 @@ async fn answer(
         let part = Reply {
             request_id,
             data,
-            end: None,
+            ..Reply::default()
         };
         async { reply.send(part).await.is_ok() }
     };

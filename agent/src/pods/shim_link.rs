@@ -145,11 +145,15 @@ fn lock_log(bundle: &Bundle) -> Result<File, LinkError> {
 }
 
 /// Connects by way of the directory's descriptor: a socket's path has at most 107 bytes.
-fn connect(bundle: &Bundle) -> io::Result<UnixStream> {
+pub(super) fn connect_blocking(bundle: &Bundle) -> io::Result<StdUnixStream> {
     use std::os::fd::AsRawFd as _;
     let dir = File::open(bundle.dir())?;
     let path = format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), Bundle::SOCKET);
-    let stream = StdUnixStream::connect(path)?;
+    StdUnixStream::connect(path)
+}
+
+fn connect(bundle: &Bundle) -> io::Result<UnixStream> {
+    let stream = connect_blocking(bundle)?;
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{
-    PodInput,
+    FoundPod, PodInput,
     layout::PodRecord,
     log_request,
     objects::Objects,
@@ -123,6 +123,16 @@ impl Supervisor {
                 let known = self.find(&request.uid, &request.namespace, &request.pod);
                 let home = known.map(|(uid, worker)| (self.context.pods.pod(uid), Arc::clone(&worker.status)));
                 tokio::spawn(log_request::serve(home, request_id, request, reply));
+            }
+            PodInput::Find { name, reply } => {
+                let found = self.find(&name.uid, &name.namespace, &name.name);
+                let found = found.map(|(uid, worker)| FoundPod {
+                    home: self.context.pods.pod(uid),
+                    status: Arc::clone(&worker.status),
+                    shim_program: self.context.shim_program.clone(),
+                });
+                // Whoever asked may have gone.
+                _ = reply.send(found);
             }
         }
     }

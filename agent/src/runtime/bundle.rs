@@ -40,6 +40,25 @@ pub(crate) struct ShimConfig {
     pub(crate) log_bytes_max: u64,
     /// Log files kept, the current one included.
     pub(crate) log_files_max: u32,
+    /// What the container's standard input is.
+    #[serde(default)]
+    pub(crate) stdin: Stdin,
+    /// Its standard streams are a terminal.
+    #[serde(default)]
+    pub(crate) terminal: bool,
+}
+
+/// What a container's standard input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stdin {
+    /// /dev/null
+    #[default]
+    Null,
+    /// Open until the container ends; whoever attaches writes to it.
+    Open,
+    /// Open until the first who attaches is through.
+    Once,
 }
 
 /// Where an attempt is.
@@ -83,6 +102,15 @@ pub(crate) enum Ask {
     Signal {
         /// Its number.
         number: i32,
+    },
+    /// Give the standard streams, as far as there are.
+    Attach {
+        /// Standard input.
+        stdin: bool,
+        /// Standard output from now on.
+        stdout: bool,
+        /// Standard error from now on.
+        stderr: bool,
     },
 }
 

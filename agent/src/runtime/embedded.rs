@@ -9,6 +9,7 @@ use std::{
     path::Path,
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
 use libcontainer::{
@@ -19,22 +20,19 @@ use libcontainer::{
 };
 use nix::{fcntl::OFlag, unistd::Pid};
 
-use super::{Runtime, RuntimeError, Stdio, read_exec_failure};
+use super::{Runtime, RuntimeError, Streams, read_exec_failure};
+
+/// Nobody waits longer than this for a process to be made.
+const START_MAX: Duration = Duration::from_secs(120);
 
 /// libcontainer in this process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Embedded;
 
 impl Runtime for Embedded {
-    fn run(&self, id: &str, bundle: &Path, state_dir: &Path, stdio: Stdio) -> Result<Pid, RuntimeError> {
+    fn run(&self, id: &str, bundle: &Path, state_dir: &Path, streams: Streams<'_>) -> Result<Pid, RuntimeError> {
         let (read_end, executor) = exec_pipe()?;
-        let mut container = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-            .with_root_path(state_dir)
-            .map_err(refused("open the runtime's directory"))?
-            .with_executor(executor)
-            .with_stdin(stdio.stdin)
-            .with_stdout(stdio.stdout)
-            .with_stderr(stdio.stderr)
+        let mut container = builder(id, state_dir, executor, streams)?
             .as_init(bundle)
             .with_systemd(false)
             .with_detach(true)
@@ -51,20 +49,15 @@ impl Runtime for Embedded {
         }
     }
 
-    fn exec(&self, id: &str, process: &Path, state_dir: &Path, stdio: Stdio) -> Result<Pid, RuntimeError> {
+    fn exec(&self, id: &str, process: &Path, state_dir: &Path, streams: Streams<'_>) -> Result<Pid, RuntimeError> {
         let (read_end, executor) = exec_pipe()?;
-        let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-            .with_root_path(state_dir)
-            .map_err(refused("open the runtime's directory"))?
-            .with_executor(executor)
-            .with_stdin(stdio.stdin)
-            .with_stdout(stdio.stdout)
-            .with_stderr(stdio.stderr)
+        let pid = builder(id, state_dir, executor, streams)?
             .as_tenant()
             .with_process(Some(process))
             .with_detach(true)
             .build()
             .map_err(refused("enter the container"))?;
+        remove_left_sockets(&state_dir.join(id));
         match read_exec_failure(read_end) {
             None => Ok(pid),
             Some(message) => Err(RuntimeError::Exec(message)),
@@ -76,6 +69,40 @@ impl Runtime for Embedded {
         match std::fs::remove_dir_all(state_dir.join(id)) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => Err(RuntimeError::Forget(err)),
             _ => Ok(()),
+        }
+    }
+}
+
+fn builder(
+    id: &str,
+    state_dir: &Path,
+    executor: Payload,
+    streams: Streams<'_>,
+) -> Result<ContainerBuilder, RuntimeError> {
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(state_dir)
+        .map_err(refused("open the runtime's directory"))?
+        .with_executor(executor);
+    Ok(match streams {
+        Streams::Given(stdio) => builder
+            .with_stdin(stdio.stdin)
+            .with_stdout(stdio.stdout)
+            .with_stderr(stdio.stderr),
+        Streams::Terminal(console) => builder.with_console_socket(Some(console)),
+    })
+}
+
+/// libcontainer leaves a socket behind for each process that it has made in a container. Those that are old are nobody's.
+fn remove_left_sockets(container: &Path) {
+    for entry in std::fs::read_dir(container).into_iter().flatten().flatten() {
+        let is_left = entry.file_name().to_string_lossy().starts_with("tenant-notify-")
+            && entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > START_MAX));
+        if is_left {
+            // The next one tries again.
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
@@ -137,5 +164,32 @@ impl Executor for Payload {
     fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
         // The kernel knows better than a look at mode bits; `exec` tells what it says.
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, time::SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn only_old_sockets_are_removed() {
+        let dir = tempfile::tempdir().expect("make a directory");
+        let old = SystemTime::now() - START_MAX - Duration::from_secs(1);
+        // name, made long ago, stays
+        for (name, is_old, stays) in [
+            ("tenant-notify-1a.sock", true, false),
+            ("tenant-notify-2b.sock", false, true),
+            ("notify.sock", true, true),
+            ("state.json", true, true),
+        ] {
+            let file = File::create(dir.path().join(name)).expect("make a file");
+            if is_old {
+                file.set_modified(old).expect("set the time");
+            }
+            remove_left_sockets(dir.path());
+            assert_eq!(dir.path().join(name).exists(), stays, "{name}");
+        }
     }
 }

@@ -217,7 +217,7 @@ pub(crate) fn config(plan: &Plan<'_>) -> Result<Value, SpecError> {
     let privileged = security.and_then(|security| security.privileged).unwrap_or(false);
     let capabilities = capabilities(security, privileged, &plan.machine.capabilities)?;
     let mut process = json!({
-        "terminal": false,
+        "terminal": plan.container.tty.unwrap_or(false),
         "user": {"uid": plan.user.uid, "gid": plan.user.gid, "additionalGids": plan.user.groups},
         "args": plan.args,
         "env": plan.env,

@@ -20,8 +20,8 @@ use nix::{
 
 use super::{TIMED_OUT, run::enter_v2};
 use crate::runtime::{
-    Runtime, RuntimeError, Stdio,
-    bundle::Bundle,
+    Runtime, RuntimeError, Stdio, Streams,
+    bundle::{Bundle, ShimConfig},
     cgroup::{CgroupError, Hierarchies},
     embedded::Embedded,
 };
@@ -47,16 +47,27 @@ pub(super) enum ExecError {
     Runtime(#[from] RuntimeError),
 }
 
-pub(super) fn exec(dir: &Path, process: &Path, timeout_ms: u64) -> Result<i32, ExecError> {
-    let until = Instant::now() + Duration::from_millis(timeout_ms);
-    let system = |step| move |source| ExecError::System { step, source };
+impl ExecError {
+    pub(super) fn system(step: &'static str) -> impl FnOnce(io::Error) -> ExecError {
+        move |source| ExecError::System { step, source }
+    }
+}
+
+/// Moves this process to where its container is. No way back: it ends with the process it starts there.
+pub(super) fn join(dir: &Path) -> Result<ShimConfig, ExecError> {
     let config = Bundle::new(dir).shim_config().map_err(|source| ExecError::Bundle {
         path: dir.to_owned(),
         source,
     })?;
     let hierarchies = Hierarchies::discover()?;
-    // No way back: this process ends with the other.
-    enter_v2(&hierarchies, &config.cgroup).map_err(system("join the container's cgroup"))?;
+    enter_v2(&hierarchies, &config.cgroup).map_err(ExecError::system("join the container's cgroup"))?;
+    Ok(config)
+}
+
+pub(super) fn exec(dir: &Path, process: &Path, timeout_ms: u64) -> Result<i32, ExecError> {
+    let until = Instant::now() + Duration::from_millis(timeout_ms);
+    let system = ExecError::system;
+    let config = join(dir)?;
     let mut set = SigSet::empty();
     set.add(Signal::SIGCHLD);
     set.thread_block()
@@ -76,7 +87,7 @@ pub(super) fn exec(dir: &Path, process: &Path, timeout_ms: u64) -> Result<i32, E
             .try_clone_to_owned()
             .map_err(system("copy standard error"))?,
     };
-    let pid = Embedded.exec(&config.id, process, &config.runtime_dir, stdio)?;
+    let pid = Embedded.exec(&config.id, process, &config.runtime_dir, Streams::Given(stdio))?;
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, code)) => return Ok(code),

@@ -5,8 +5,9 @@
 //!      └─ cannot be made ─▶ Failed
 //! ```
 //!
-//! Whoever is connected is told `Running`; the end is told by the end of the connection, when nothing of the container
-//! is left but its files. Never here: restarting; anything about other containers.
+//! Whoever is connected is told `Running`, and is given the standard streams if it asks; the end is told by the end of
+//! the connection, when nothing of the container is left but its files. Never here: restarting; anything about other
+//! containers.
 
 use std::{
     fs, io,
@@ -33,10 +34,16 @@ use nix::{
 };
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::log_file::{Lines, LogFile, Stream};
+use super::{
+    attached::{Life, Readers},
+    enter::take_agent_connection,
+    handover::{self, Ends, Said},
+    log_file::{Lines, LogFile, Stream},
+    terminal::ConsoleSocket,
+};
 use crate::runtime::{
-    Runtime, RuntimeError, Stdio,
-    bundle::{Ask, Bundle, ShimConfig, State},
+    Runtime, RuntimeError, Stdio, Streams,
+    bundle::{Ask, Bundle, ShimConfig, State, Stdin},
     cgroup::{CgroupError, Hierarchies},
     embedded::Embedded,
 };
@@ -44,8 +51,8 @@ use crate::runtime::{
 /// Output that is still in the pipes when the container has ended is read for so long; only a process outside the
 /// container's pid namespace can hold them open.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
-/// Connections at a time: the agent's, and that of its successor.
-const CONNECTIONS_MAX: usize = 4;
+/// Connections at a time: the agent's, that of its successor, and those of who is attached.
+const CONNECTIONS_MAX: usize = 16;
 /// Longest request.
 const ASK_BYTES_MAX: usize = 4096;
 
@@ -88,6 +95,8 @@ enum StartError {
     Join(#[source] io::Error),
     #[error("make a pipe")]
     Pipe(#[source] nix::Error),
+    #[error("make a terminal")]
+    Terminal(#[source] io::Error),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
 }
@@ -101,14 +110,15 @@ pub(super) fn run(dir: &Path) -> Result<(), RunError> {
     // A session of its own: signals to the agent's group are not for the container.
     let _ = nix::unistd::setsid();
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let agent = take_agent_connection()?;
+    let agent = take_agent_connection().map_err(system("take the agent's connection"))?;
     let listener = listen(bundle.dir())?;
     let hierarchies = Hierarchies::discover()?;
     let signals = child_signals()?;
     let log = LogFile::open(&config.log, config.log_bytes_max, config.log_files_max).map_err(system("open the log"))?;
 
     let state = match start(&bundle, &config, &hierarchies) {
-        Ok((pid, stdout, stderr)) => {
+        Ok(started) => {
+            let pid = started.pid;
             let started_at = Timestamp::now();
             let running = State::Running {
                 pid: pid.as_raw(),
@@ -121,8 +131,10 @@ pub(super) fn run(dir: &Path) -> Result<(), RunError> {
                 signals,
                 listener,
                 connections: Vec::new(),
-                stdout: Output::new(stdout, Stream::Stdout),
-                stderr: Output::new(stderr, Stream::Stderr),
+                stdout: Output::new(Some(started.stdout), Stream::Stdout),
+                stderr: Output::new(started.stderr, Stream::Stderr),
+                input: started.input,
+                readers: Readers::default(),
                 log,
             };
             monitor.greet(agent);
@@ -148,18 +160,6 @@ pub(super) fn run(dir: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The agent that started this shim is at the other end of standard input.
-fn take_agent_connection() -> Result<UnixStream, RunError> {
-    let stdin = io::stdin();
-    let agent = stdin
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(system("take the agent's connection"))?;
-    let null = fs::File::open("/dev/null").map_err(system("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(system("close standard input"))?;
-    Ok(UnixStream::from(agent))
-}
-
 fn listen(dir: &Path) -> Result<UnixListener, RunError> {
     // By its short name from within: a socket's path has at most 107 bytes.
     std::env::set_current_dir(dir).map_err(system("enter the bundle"))?;
@@ -181,32 +181,82 @@ fn child_signals() -> Result<SignalFd, RunError> {
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(system("watch SIGCHLD"))
 }
 
-fn start(
-    bundle: &Bundle,
-    config: &ShimConfig,
-    hierarchies: &Hierarchies,
-) -> Result<(Pid, OwnedFd, OwnedFd), StartError> {
+/// A container that runs.
+struct Started {
+    pid: Pid,
+    /// With a terminal, its master.
+    stdout: OwnedFd,
+    stderr: Option<OwnedFd>,
+    input: Input,
+}
+
+/// What leads to the container's standard input.
+enum Input {
+    /// Nothing.
+    None,
+    /// A pipe, held open between those who attach; not after the first, if `once`.
+    Pipe { pipe: OwnedFd, once: bool },
+    /// A terminal's master; what is typed goes to it if `typed`.
+    Terminal { master: OwnedFd, typed: bool },
+}
+
+fn start(bundle: &Bundle, config: &ShimConfig, hierarchies: &Hierarchies) -> Result<Started, StartError> {
     mount_rootfs(bundle, config).map_err(StartError::Mount)?;
     make_working_dir(&bundle.rootfs(), &config.working_dir)
         .map_err(|source| StartError::WorkingDir(config.working_dir.clone(), source))?;
-    let (stdout_read, stdout) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(StartError::Pipe)?;
-    let (stderr_read, stderr) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(StartError::Pipe)?;
-    let stdin = fs::File::open("/dev/null").map_err(StartError::Mount)?.into();
+    if config.terminal {
+        let socket = ConsoleSocket::listen(bundle.dir()).map_err(StartError::Terminal)?;
+        let pid = run_in_cgroup(bundle, config, hierarchies, Streams::Terminal(socket.path()))?;
+        let master = socket.take().map_err(StartError::Terminal)?;
+        return Ok(Started {
+            pid,
+            stdout: master.try_clone().map_err(StartError::Terminal)?,
+            stderr: None,
+            input: Input::Terminal {
+                master,
+                typed: config.stdin != Stdin::Null,
+            },
+        });
+    }
+    let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(StartError::Pipe);
+    let (stdout_read, stdout) = pipe()?;
+    let (stderr_read, stderr) = pipe()?;
+    let (stdin, input) = match config.stdin {
+        Stdin::Null => {
+            let null = fs::File::open("/dev/null").map_err(StartError::Mount)?;
+            (null.into(), Input::None)
+        }
+        Stdin::Open | Stdin::Once => {
+            let (read, pipe) = pipe()?;
+            let once = config.stdin == Stdin::Once;
+            (read, Input::Pipe { pipe, once })
+        }
+    };
+    let streams = Streams::Given(Stdio { stdin, stdout, stderr });
+    Ok(Started {
+        pid: run_in_cgroup(bundle, config, hierarchies, streams)?,
+        stdout: stdout_read,
+        stderr: Some(stderr_read),
+        input,
+    })
+}
+
+fn run_in_cgroup(
+    bundle: &Bundle,
+    config: &ShimConfig,
+    hierarchies: &Hierarchies,
+    streams: Streams<'_>,
+) -> Result<Pid, StartError> {
     // The container inherits this process' v2 directory, which the runtime does not know of beside v1.
     let home = enter_v2(hierarchies, &config.cgroup).map_err(StartError::Join)?;
     let oom_score = fs::read_to_string(OOM_SCORE).unwrap_or_default();
-    let result = Embedded.run(
-        &config.id,
-        bundle.dir(),
-        &config.runtime_dir,
-        Stdio { stdin, stdout, stderr },
-    );
+    let result = Embedded.run(&config.id, bundle.dir(), &config.runtime_dir, streams);
     // The runtime sets the container's score on its caller, too.
     let _ = fs::write(OOM_SCORE, oom_score.trim());
     if let Some(home) = home {
         fs::write(home.join("cgroup.procs"), "0").map_err(StartError::Join)?;
     }
-    Ok((result?, stdout_read, stderr_read))
+    Ok(result?)
 }
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
@@ -321,25 +371,32 @@ fn complain(message: &str) {
 struct Output {
     /// Closed when the last writer is gone.
     pipe: Option<fs::File>,
+    stream: Stream,
     lines: Lines,
 }
 
 impl Output {
-    fn new(pipe: OwnedFd, stream: Stream) -> Output {
+    fn new(pipe: Option<OwnedFd>, stream: Stream) -> Output {
         Output {
-            pipe: Some(fs::File::from(pipe)),
+            pipe: pipe.map(fs::File::from),
+            stream,
             lines: Lines::new(stream),
         }
     }
 
     /// Reads once: poll has said that there is something.
-    fn read(&mut self, log: &mut LogFile) {
+    fn read(&mut self, log: &mut LogFile, readers: &mut Readers) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut buffer = [0_u8; 16 * 1024];
         match pipe.read(&mut buffer) {
             Ok(0) => self.end(log),
-            Ok(count) => self.lines.take(&buffer[..count], Timestamp::now(), log),
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Ok(count) => {
+                self.lines.take(&buffer[..count], Timestamp::now(), log);
+                readers.pass(self.stream, &buffer[..count], Instant::now());
+            }
+            // Who is attached to a terminal shares its master, and does not want to wait for it.
+            Err(err) if matches!(err.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            // Among others: the last process that had the terminal has closed it.
             Err(_) => self.end(log),
         }
     }
@@ -363,6 +420,8 @@ struct Monitor {
     connections: Vec<Connection>,
     stdout: Output,
     stderr: Output,
+    input: Input,
+    readers: Readers,
     log: LogFile,
 }
 
@@ -374,6 +433,7 @@ enum Source {
     Stdout,
     Stderr,
     Connection(usize),
+    Reader(usize),
 }
 
 impl Monitor {
@@ -381,19 +441,25 @@ impl Monitor {
     fn watch(&mut self) -> Result<WaitStatus, RunError> {
         let mut ended: Option<(WaitStatus, Instant)> = self.reap().map(|status| (status, Instant::now() + DRAIN_MAX));
         loop {
+            let life = if ended.is_some() { Life::Ended } else { Life::Running };
+            let stuck_in = self.readers.let_stuck_go(Instant::now());
             let timeout = match &ended {
-                None => PollTimeout::NONE,
+                None => stuck_in.map_or(PollTimeout::NONE, |left| {
+                    PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+                }),
                 Some((status, until)) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if (self.stdout.pipe.is_none() && self.stderr.pipe.is_none()) || left.is_zero() {
                         self.stdout.end(&mut self.log);
                         self.stderr.end(&mut self.log);
+                        self.readers.finish(Instant::now());
                         return Ok(*status);
                     }
                     PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO)
                 }
             };
-            for source in self.ready(timeout)? {
+            let (mut woken, mut later) = (Vec::new(), Vec::new());
+            for source in self.ready(timeout, life)? {
                 match source {
                     Source::Signals => {
                         while let Ok(Some(_)) = self.signals.read_signal() {}
@@ -406,9 +472,18 @@ impl Monitor {
                             self.greet(stream);
                         }
                     }
-                    Source::Stdout => self.stdout.read(&mut self.log),
-                    Source::Stderr => self.stderr.read(&mut self.log),
+                    // Before anything that may add a reader or let one go.
+                    Source::Reader(number) => woken.push(number),
+                    Source::Stdout | Source::Stderr | Source::Connection(_) => later.push(source),
+                }
+            }
+            self.readers.woken(&woken, Instant::now());
+            for source in later {
+                match source {
+                    Source::Stdout => self.stdout.read(&mut self.log, &mut self.readers),
+                    Source::Stderr => self.stderr.read(&mut self.log, &mut self.readers),
                     Source::Connection(index) => self.hear(index, ended.is_some()),
+                    Source::Signals | Source::Listener | Source::Reader(_) => {}
                 }
             }
             self.connections
@@ -416,14 +491,16 @@ impl Monitor {
         }
     }
 
-    fn ready(&self, timeout: PollTimeout) -> Result<Vec<Source>, RunError> {
+    fn ready(&self, timeout: PollTimeout, life: Life) -> Result<Vec<Source>, RunError> {
         let mut sources = vec![Source::Signals, Source::Listener];
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
         ];
         for (source, output) in [(Source::Stdout, &self.stdout), (Source::Stderr, &self.stderr)] {
-            if let Some(pipe) = &output.pipe {
+            if let Some(pipe) = &output.pipe
+                && !self.readers.hold_up(output.stream, life)
+            {
                 sources.push(source);
                 fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
             }
@@ -431,6 +508,10 @@ impl Monitor {
         for (index, connection) in self.connections.iter().enumerate() {
             sources.push(Source::Connection(index));
             fds.push(PollFd::new(connection.stream.as_fd(), PollFlags::POLLIN));
+        }
+        for (number, fd) in self.readers.poll_fds().enumerate() {
+            sources.push(Source::Reader(number));
+            fds.push(fd);
         }
         match nix::poll::poll(&mut fds, timeout) {
             Ok(_) | Err(nix::Error::EINTR) => {}
@@ -481,8 +562,8 @@ impl Monitor {
             // Closed: marked for removal by an impossible length.
             Ok(_) | Err(_) => connection.asked = vec![0; ASK_BYTES_MAX + 1],
         }
-        while let Some(end) = connection.asked.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = connection.asked.drain(..=end).collect();
+        while let Some(end) = self.connections[index].asked.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.connections[index].asked.drain(..=end).collect();
             match serde_json::from_slice::<Ask>(&line) {
                 Ok(Ask::Signal { number }) if !ended => {
                     // A child that is not reaped yet keeps its pid: this cannot hit another process.
@@ -490,9 +571,49 @@ impl Monitor {
                     let _ = nix::sys::signal::kill(self.pid, signal);
                 }
                 Ok(Ask::Signal { .. }) => {}
+                Ok(Ask::Attach { stdin, stdout, stderr }) => {
+                    if let Err(err) = self.attach(index, stdin, stdout, stderr, ended) {
+                        complain(&format!("give the streams: {err}"));
+                    }
+                }
                 Err(err) => complain(&format!("not a request: {err}")),
             }
         }
+    }
+}
+
+impl Monitor {
+    /// Gives the streams that are wanted to who is connected.
+    fn attach(&mut self, index: usize, stdin: bool, stdout: bool, stderr: bool, ended: bool) -> io::Result<()> {
+        let socket = &self.connections[index].stream;
+        if ended {
+            let message = "the container has ended".to_owned();
+            return handover::say(socket, &Said::Failed { message });
+        }
+        let mut ends = Ends::default();
+        if stdout {
+            ends.stdout = Some(self.readers.add(Stream::Stdout)?);
+        }
+        if stderr && self.stderr.pipe.is_some() {
+            ends.stderr = Some(self.readers.add(Stream::Stderr)?);
+        }
+        match &self.input {
+            Input::None => {}
+            Input::Pipe { pipe, .. } if stdin => ends.stdin = Some(pipe.try_clone()?),
+            Input::Pipe { .. } => {}
+            Input::Terminal { master, typed } => {
+                ends.terminal = Some(master.try_clone()?);
+                if stdin && *typed {
+                    ends.stdin = Some(master.try_clone()?);
+                }
+            }
+        }
+        handover::give(socket, &ends)?;
+        if stdin && matches!(self.input, Input::Pipe { once: true, .. }) {
+            // Now it ends with who has got it.
+            self.input = Input::None;
+        }
+        Ok(())
     }
 }
 

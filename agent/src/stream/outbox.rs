@@ -10,7 +10,7 @@ use std::{
 };
 
 use api::node_stream::{
-    EventRecord, FromAgent, Heartbeat, NodeStatus, PodGone, PodStatus, Programmed, Reply, TokenWanted, from_agent,
+    EventRecord, FromAgent, Heartbeat, NodeStatus, PodGone, PodStatus, Programmed, TokenWanted, from_agent,
 };
 use futures::Stream;
 use parking_lot::Mutex;
@@ -21,8 +21,8 @@ use tracing::warn;
 const EVENTS_WAITING_MAX: usize = 1024;
 /// Tokens that wait to be asked for: a few for each of the pods of a full node.
 const TOKENS_WANTED_MAX: usize = 1024;
-/// Parts of answers that wait for the connection; then those who answer wait.
-const REPLIES_WAITING_MAX: usize = 16;
+/// Parts of answers that wait for the connection, all answers together; then those who answer wait.
+const ANSWERS_WAITING_MAX: usize = 16;
 
 /// What the node has to say.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ struct Pending {
     tokens_wanted: VecDeque<TokenWanted>,
     events: VecDeque<EventRecord>,
     events_lost: u64,
-    replies: Option<mpsc::Sender<Reply>>,
+    answers: Option<mpsc::Sender<FromAgent>>,
     /// Number of the present connection.
     connection: u64,
 }
@@ -96,7 +96,8 @@ impl Outbox {
             Some(from_agent::Kind::NodeStatus(status)) => self.node_status(status),
             Some(from_agent::Kind::Programmed(programmed)) => self.programmed(programmed.revision),
             Some(from_agent::Kind::Heartbeat(_)) => self.heartbeat(),
-            Some(from_agent::Kind::Hello(_) | from_agent::Kind::Reply(_)) | None => {
+            Some(from_agent::Kind::Hello(_) | from_agent::Kind::Reply(_) | from_agent::Kind::RequestCredit(_))
+            | None => {
                 warn!("a message that only the connection itself sends was posted, and is dropped");
             }
         }
@@ -120,17 +121,17 @@ impl Outbox {
         pending.pods_gone_due.retain(|uid| known.contains(uid));
     }
 
-    /// Where answers to the present connection's requests go; none while there is no connection.
+    /// Where what is said about the present connection's requests goes; nowhere while there is no connection.
     #[must_use]
-    pub fn replies(&self) -> Option<mpsc::Sender<Reply>> {
-        self.pending.lock().replies.clone()
+    pub fn answers(&self) -> Option<mpsc::Sender<FromAgent>> {
+        self.pending.lock().answers.clone()
     }
 
     /// Everything there is to say on a new connection, and then whatever comes. Only the last one made is fed.
     pub fn connect(self: Arc<Outbox>) -> impl Stream<Item = FromAgent> + Send + 'static {
-        let (sender, replies) = mpsc::channel(REPLIES_WAITING_MAX);
+        let (sender, answers) = mpsc::channel(ANSWERS_WAITING_MAX);
         let connection = self.pending.lock().begin(sender);
-        futures::stream::unfold((self, replies), move |(outbox, mut replies)| async move {
+        futures::stream::unfold((self, answers), move |(outbox, mut answers)| async move {
             loop {
                 let ready = outbox.ready.notified();
                 {
@@ -141,17 +142,14 @@ impl Outbox {
                         return None;
                     }
                     if let Some(message) = pending.next() {
-                        return Some((message, (outbox.clone(), replies)));
+                        return Some((message, (outbox.clone(), answers)));
                     }
                 }
                 tokio::select! {
                     biased;
                     () = ready => {}
-                    reply = replies.recv() => match reply {
-                        Some(reply) => {
-                            let message = message(from_agent::Kind::Reply(reply));
-                            return Some((message, (outbox.clone(), replies)));
-                        }
+                    answer = answers.recv() => match answer {
+                        Some(message) => return Some((message, (outbox.clone(), answers))),
                         // Another connection has begun.
                         None => return None,
                     },
@@ -168,9 +166,9 @@ impl Outbox {
 
 impl Pending {
     /// Everything is due again. Number of the connection.
-    fn begin(&mut self, replies: mpsc::Sender<Reply>) -> u64 {
+    fn begin(&mut self, answers: mpsc::Sender<FromAgent>) -> u64 {
         self.connection += 1;
-        self.replies = Some(replies);
+        self.answers = Some(answers);
         self.heartbeat = true;
         // It counted the batches of another connection.
         self.programmed = None;

@@ -156,6 +156,7 @@ fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Option<Value> 
             ("create", "post"),
             ("update", "put"),
             ("patch", "patch"),
+            ("delete", "delete"),
         ],
     };
     let served = match target {
@@ -188,7 +189,65 @@ fn path_item(row: &Resource, target: Target<'_>, reach: Reach) -> Option<Value> 
     Some(Value::Object(item))
 }
 
+/// A path at which a connection becomes a stream: what is wanted stands in the query.
+fn connect(row: &Resource, sub: &Subresource, verb: &str) -> Value {
+    let method = match verb {
+        "create" => "Post",
+        "update" => "Put",
+        "patch" => "Patch",
+        "delete" => "Delete",
+        _ => "Get",
+    };
+    let parameters: Vec<Value> = stream_parameters(sub.name).iter().map(query_parameter).collect();
+    json!({
+        "tags": [tag(row)],
+        "description": format!("connect {} requests to {} of {}", method.to_uppercase(), sub.name, row.kind),
+        "operationId": format!(
+            "connect{}{}{method}Namespaced{}{}",
+            capital(group_stem(row)), capital(row.version), row.kind, capital(sub.name)
+        ),
+        "parameters": parameters,
+        "responses": {
+            "200": { "description": "OK", "content": { "*/*": { "schema": { "type": "string" } } } },
+            "401": { "description": "Unauthorized" },
+        },
+        "x-kubernetes-action": "connect",
+        "x-kubernetes-group-version-kind": { "group": sub.group, "version": sub.version, "kind": sub.kind },
+    })
+}
+
+fn stream_parameters(name: &str) -> &'static [Parameter] {
+    const COMMAND: Parameter = ("command", "string", "The program to run and its arguments, one each.");
+    const CONTAINER: Parameter = (
+        "container",
+        "string",
+        "The container; may be left out if there is only one.",
+    );
+    const STDIN: Parameter = ("stdin", "boolean", "Whether standard input is wanted.");
+    const STDOUT: Parameter = ("stdout", "boolean", "Whether standard output is wanted.");
+    const STDERR: Parameter = ("stderr", "boolean", "Whether standard error is wanted.");
+    const TTY: Parameter = ("tty", "boolean", "Whether the streams are a terminal.");
+    const PORTS: Parameter = (
+        "ports",
+        "integer",
+        "The ports to reach; needed by older WebSocket clients only.",
+    );
+    const PATH: Parameter = ("path", "string", "Where the request goes behind the target's address.");
+    match name {
+        "exec" => &[COMMAND, CONTAINER, STDERR, STDIN, STDOUT, TTY],
+        "attach" => &[CONTAINER, STDERR, STDIN, STDOUT, TTY],
+        "portforward" => &[PORTS],
+        "proxy" => &[PATH],
+        _ => &[],
+    }
+}
+
 fn operation(row: &Resource, target: Target<'_>, reach: Reach, verb: &str) -> Value {
+    if let Target::Subresource(sub) = target
+        && sub.is_stream()
+    {
+        return connect(row, sub, verb);
+    }
     let (group, version, kind, definition) = match target {
         Target::Collection | Target::Object => (row.group, row.version, row.kind, row.definition),
         Target::Subresource(sub) => (sub.group, sub.version, sub.kind, sub.definition),

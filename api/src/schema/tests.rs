@@ -29,7 +29,7 @@ fn every_row_has_its_type_and_the_type_has_the_rows_kind() {
         let id = types().get(row.definition);
         assert!(id.is_some(), "{}", row.definition);
         assert_eq!(types().by_kind(row.group, row.version, row.kind), id, "{}", row.kind);
-        for sub in row.subresources {
+        for sub in row.subresources.iter().filter(|sub| !sub.is_stream()) {
             assert!(types().get(sub.definition).is_some(), "{}", sub.definition);
         }
     }

@@ -28,18 +28,26 @@ pub(super) fn admit(engine: &Engine, caller: Caller, parts: &Parts, route: Optio
         return Ok(caller);
     }
     let request = request(parts, route);
+    may(engine, &caller, &request, route)?;
+    if let Some(also) = also_needed(&request) {
+        may(engine, &caller, &also, route)?;
+    }
+    Ok(caller)
+}
+
+fn may(engine: &Engine, caller: &Caller, request: &Request, route: Option<&Route>) -> Result<(), ApiError> {
     let reason = match caller.is_anonymous() {
         // Whatever bindings say: who wants more than health must say who it is.
         true => String::new(),
         false => {
-            let decision = engine.access().decide(&caller, &request).map_err(ApiError::Read)?;
+            let decision = engine.access().decide(caller, request).map_err(ApiError::Read)?;
             if decision.allowed {
-                return Ok(caller);
+                return Ok(());
             }
             decision.reason
         }
     };
-    let detail = refusal(&caller, &request, &reason);
+    let detail = refusal(caller, request, &reason);
     match route {
         Some(Route::Objects(object)) => match object.resource(&engine.registry().kinds()) {
             Some(resource) => Err(ApiError::forbidden(Target::new(resource, &object.name), detail)),
@@ -47,6 +55,21 @@ pub(super) fn admit(engine: &Engine, caller: Caller, parts: &Parts, route: Optio
         },
         _ => Err(ApiError::ForbiddenPath(detail)),
     }
+}
+
+/// Running something in a pod takes the right to create, also where WebSocket makes its request a GET: who may only
+/// read pods gets no shell in them.
+fn also_needed(request: &Request) -> Option<Request> {
+    let Request::Resource(asked) = request else { return None };
+    let runs = asked.group.is_empty()
+        && asked.resource == "pods"
+        && matches!(asked.subresource.as_str(), "attach" | "exec" | "portforward");
+    (runs && asked.verb == "get").then(|| {
+        Request::Resource(ResourceRequest {
+            verb: "create".to_owned(),
+            ..asked.clone()
+        })
+    })
 }
 
 /// A certificate counts before a token, as in Kubernetes; a wrong token is an error even where none is needed.
@@ -132,7 +155,11 @@ fn with_objects(parts: &Parts, object: &ObjectPath) -> ResourceRequest {
         verb: verb.to_owned(),
         group: object.group.clone(),
         resource: object.plural.clone(),
-        subresource: object.subresource.clone(),
+        // What follows `proxy/` is the pod's own.
+        subresource: match object.subresource.split_once('/') {
+            Some((first, _)) => first.to_owned(),
+            None => object.subresource.clone(),
+        },
         namespace,
         name,
         node: demanded("spec.nodeName"),

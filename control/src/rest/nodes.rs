@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
-use super::{Context, path::ObjectPath, status};
+use super::{Context, path::ObjectPath, status, streams};
 use crate::engine::{ApiError, object};
 
 const TEXT: &str = "text/plain";
@@ -49,6 +49,7 @@ pub(super) async fn log(context: &Context, resource: &Resource, path: &ObjectPat
         limit_bytes: not_negative(context, "limitBytes")?.unwrap_or(0),
     });
     let follow = context.query.flag("follow");
+    let offer = streams::log(context)?;
     let mut replies = Box::pin(send(context, node, request).await?);
     let wait = if follow { FOLLOW_WAIT } else { FIRST_REPLY_WAIT };
     let first = match tokio::time::timeout(wait, replies.next()).await {
@@ -64,14 +65,18 @@ pub(super) async fn log(context: &Context, resource: &Resource, path: &ObjectPat
         let told = failure(&reply).err().map(|error| format!("{error}\n").into_bytes());
         let mut bytes = reply.data;
         bytes.extend(told.unwrap_or_default());
-        Ok::<_, Infallible>(Bytes::from(bytes))
+        Bytes::from(bytes)
     });
     let shutdown = context.rest.inner.shutdown.clone();
-    let body = Body::from_stream(bytes.take_until(shutdown.cancelled_owned()));
+    let bytes = bytes.take_until(shutdown.cancelled_owned());
+    if let Some(offer) = offer {
+        return Ok(offer.accept(bytes.filter(|bytes| std::future::ready(!bytes.is_empty()))));
+    }
+    let body = Body::from_stream(bytes.map(Ok::<_, Infallible>));
     Ok(status::bytes_answer(StatusCode::OK, TEXT, body))
 }
 
-fn container(pod: &Value, wanted: &str) -> Result<String, ApiError> {
+pub(super) fn container(pod: &Value, wanted: &str) -> Result<String, ApiError> {
     let names = |list: &str| -> Vec<String> {
         let list = pod["spec"][list].as_array().into_iter().flatten();
         list.filter_map(|container| container["name"].as_str())
@@ -89,10 +94,16 @@ fn container(pod: &Value, wanted: &str) -> Result<String, ApiError> {
             ))),
         };
     }
+    let init = names("initContainers");
+    let also = if init.is_empty() {
+        String::new()
+    } else {
+        format!(" or one of the init containers: [{}]", init.join(" "))
+    };
     match main.as_slice() {
         [only] => Ok(only.clone()),
         _ => Err(ApiError::BadRequest(format!(
-            "a container name must be specified for pod {pod_name}, choose one of: [{}]",
+            "a container name must be specified for pod {pod_name}, choose one of: [{}]{also}",
             main.join(" ")
         ))),
     }
@@ -165,7 +176,7 @@ async fn send(context: &Context, node: &str, request: Kind) -> Result<impl Strea
     replies.map_err(|error| ApiError::Unavailable(error.to_string()))
 }
 
-fn too_slow(node: &str) -> ApiError {
+pub(super) fn too_slow(node: &str) -> ApiError {
     ApiError::Timeout(format!(
         "node {node} did not answer within {} seconds",
         FIRST_REPLY_WAIT.as_secs()

@@ -40,6 +40,13 @@ impl Query {
             .map_or("", |(_, value)| value)
     }
 
+    /// All values of the parameter, in order.
+    #[must_use]
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let values = self.0.iter().filter(|(key, _)| key == name);
+        values.map(|(_, value)| value.clone()).collect()
+    }
+
     /// True if the parameter is there, with whatever value.
     #[must_use]
     pub(super) fn has(&self, name: &str) -> bool {

@@ -1,4 +1,5 @@
-//! Requests about parts of objects: status, scale, finalize, binding, eviction, log.
+//! Requests about parts of objects: status, scale, finalize, binding, eviction, log, exec, attach, portforward,
+//! proxy.
 //!
 //! Source: Kubernetes API reference, "Pod" operations; autoscaling/v1 Scale; policy/v1 Eviction.
 
@@ -12,7 +13,7 @@ use super::{
     negotiate::{Form, form},
     nodes, objects,
     path::ObjectPath,
-    reviews, status, warn,
+    proxy, reviews, status, streams, warn,
 };
 use crate::engine::{ApiError, object::meta_str};
 
@@ -23,6 +24,9 @@ pub(super) async fn handle(
     path: &ObjectPath,
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
+    if is_proxy(&path.subresource) && resource.subresource("proxy").is_some() {
+        return proxy::handle(context, resource, path, body).await;
+    }
     if resource.subresource(&path.subresource).is_none() {
         return Err(ApiError::NoSuchPath);
     }
@@ -38,11 +42,21 @@ pub(super) async fn handle(
         ("eviction", &Method::POST) => evict(context, resource, path, body).await,
         ("token", &Method::POST) => reviews::token(context, path, body).await,
         ("log", &Method::GET) => nodes::log(context, resource, path).await,
-        ("approval" | "status" | "scale" | "finalize" | "binding" | "eviction" | "log" | "token", _) => {
-            Err(ApiError::MethodNotAllowed)
-        }
+        ("exec", &Method::GET | &Method::POST) => streams::exec(context, resource, path).await,
+        ("attach", &Method::GET | &Method::POST) => streams::attach(context, resource, path).await,
+        ("portforward", &Method::GET | &Method::POST) => streams::port_forward(context, resource, path).await,
+        (
+            "approval" | "attach" | "binding" | "eviction" | "exec" | "finalize" | "log" | "portforward" | "scale"
+            | "status" | "token",
+            _,
+        ) => Err(ApiError::MethodNotAllowed),
         _ => Err(ApiError::NoSuchPath),
     }
+}
+
+/// Whether a subresource is a proxy or something behind one.
+pub(super) fn is_proxy(subresource: &str) -> bool {
+    subresource.split('/').next() == Some("proxy")
 }
 
 fn read_whole(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Response<Body>, ApiError> {

@@ -137,7 +137,8 @@ async fn converse(
                     tracing::warn!(node = %session.node, "an event was dropped: too many wait to be written");
                 }
             }
-            from_agent::Kind::Reply(part) => session.requests.deliver(session, part).await,
+            from_agent::Kind::Reply(part) => session.requests.deliver(session, part),
+            from_agent::Kind::RequestCredit(credit) => session.requests.credit(credit),
         }
     }
 }

@@ -1,3 +1,4 @@
+use api::node_stream::Reply;
 use futures::StreamExt;
 
 use super::*;
@@ -36,6 +37,7 @@ fn name(message: &FromAgent) -> String {
         from_agent::Kind::Event(event) => format!("event {}", event.reason),
         from_agent::Kind::Reply(reply) => format!("reply {}", reply.request_id),
         from_agent::Kind::TokenWanted(wanted) => format!("token {}", wanted.pod_uid),
+        from_agent::Kind::RequestCredit(credit) => format!("credit {}", credit.request_id),
         from_agent::Kind::Hello(_) => "hello".to_owned(),
     }
 }
@@ -97,12 +99,12 @@ async fn a_message_posted_while_the_connection_waits_wakes_it() {
     tokio::task::yield_now().await;
     outbox.post(event("Pulled"));
     outbox
-        .replies()
+        .answers()
         .unwrap()
-        .send(Reply {
+        .send(message(from_agent::Kind::Reply(Reply {
             request_id: 4,
             ..Reply::default()
-        })
+        })))
         .await
         .unwrap();
     assert_eq!(waiting.await.unwrap(), ["event Pulled", "reply 4"]);

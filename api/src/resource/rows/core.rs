@@ -15,6 +15,20 @@ const QUOTA: &str = "io.k8s.api.core.v1.ResourceQuota";
 const SERVICE: &str = "io.k8s.api.core.v1.Service";
 const VOLUME: &str = "io.k8s.api.core.v1.PersistentVolume";
 
+const PROXY_VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
+
+/// A path at which a connection becomes a stream; what is wanted stands in its query.
+const fn stream(name: &'static str, kind: &'static str) -> Subresource {
+    Subresource {
+        name,
+        group: "",
+        version: "v1",
+        kind,
+        definition: "",
+        verbs: &["create", "get"],
+    }
+}
+
 pub(super) const ROWS: &[Resource] = &[
     Resource {
         plural: "bindings",
@@ -138,6 +152,7 @@ pub(super) const ROWS: &[Resource] = &[
         short_names: &["po"],
         categories: &["all"],
         subresources: &[
+            stream("attach", "PodAttachOptions"),
             Subresource {
                 name: "binding",
                 group: "",
@@ -154,6 +169,7 @@ pub(super) const ROWS: &[Resource] = &[
                 definition: "io.k8s.api.policy.v1.Eviction",
                 verbs: &["create"],
             },
+            stream("exec", "PodExecOptions"),
             Subresource {
                 name: "log",
                 group: "",
@@ -161,6 +177,11 @@ pub(super) const ROWS: &[Resource] = &[
                 kind: "Pod",
                 definition: POD,
                 verbs: &["get"],
+            },
+            stream("portforward", "PodPortForwardOptions"),
+            Subresource {
+                verbs: PROXY_VERBS,
+                ..stream("proxy", "PodProxyOptions")
             },
             status("", "v1", "Pod", POD),
         ],
@@ -237,7 +258,13 @@ pub(super) const ROWS: &[Resource] = &[
         kind: "Service",
         short_names: &["svc"],
         categories: &["all"],
-        subresources: &[status("", "v1", "Service", SERVICE)],
+        subresources: &[
+            Subresource {
+                verbs: PROXY_VERBS,
+                ..stream("proxy", "ServiceProxyOptions")
+            },
+            status("", "v1", "Service", SERVICE),
+        ],
         definition: SERVICE,
         selectable_fields: &["spec.clusterIP", "spec.type"],
         ..ROW

@@ -49,6 +49,11 @@ fn a_request_becomes_what_rules_speak_of() {
             "/api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Ds",
             "list /secrets in \"a\" named \"s\"",
         ),
+        (
+            "PUT",
+            "/api/v1/namespaces/a/services/http:s:80/proxy/x/y",
+            "update /services/proxy in \"a\" named \"http:s:80\"",
+        ),
         ("GET", "/apis", "get /apis"),
         ("HEAD", "/openid/v1/jwks", "head /openid/v1/jwks"),
     ];
@@ -66,6 +71,29 @@ fn a_request_becomes_what_rules_speak_of() {
             ),
         };
         assert_eq!(said, expected, "{method} {uri}");
+    }
+}
+
+#[test]
+fn a_shell_takes_the_right_to_create() {
+    let rows = [
+        ("GET", "/api/v1/namespaces/a/pods/p/exec", Some("create")),
+        ("GET", "/api/v1/namespaces/a/pods/p/attach", Some("create")),
+        ("GET", "/api/v1/namespaces/a/pods/p/portforward", Some("create")),
+        ("POST", "/api/v1/namespaces/a/pods/p/exec", None),
+        ("GET", "/api/v1/namespaces/a/pods/p/log", None),
+        ("GET", "/api/v1/namespaces/a/pods/p", None),
+        ("GET", "/apis/x.example/v1/namespaces/a/pods/p/exec", None),
+        ("GET", "/version", None),
+    ];
+    for (method, uri, expected) in rows {
+        let parts = parts(method, uri);
+        let also = also_needed(&request(&parts, path::parse(parts.uri.path()).as_ref()));
+        let verb = also.map(|also| match also {
+            Request::Resource(asked) => asked.verb,
+            Request::Path { verb, .. } => verb,
+        });
+        assert_eq!(verb.as_deref(), expected, "{method} {uri}");
     }
 }
 

@@ -1,4 +1,4 @@
-use api::node_stream::{LogsRequest, NetQuery, Reply, ReplyEnd};
+use api::node_stream::{Credit, ExecRequest, LogsRequest, NetQuery, Reply, ReplyEnd, WINDOW_PARTS, request_data};
 
 use super::*;
 
@@ -19,8 +19,9 @@ fn part(request_id: u64, data: &str, is_last: bool) -> from_agent::Kind {
         data: data.as_bytes().to_vec(),
         end: is_last.then(|| ReplyEnd {
             status: 200,
-            message: String::new(),
+            ..ReplyEnd::default()
         }),
+        ..Reply::default()
     })
 }
 
@@ -88,13 +89,39 @@ async fn an_answer_whose_node_goes_away_says_so() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_holds_its_node_up_for_a_bounded_time() {
-    let stall = Duration::from_millis(200);
-    let cluster = Cluster::with(Patience { stall, ..PATIENCE }).await;
+async fn a_slow_reader_holds_nobody_up_and_credit_comes_as_it_reads() {
+    let cluster = Cluster::new().await;
     let mut agent = cluster.agent("n1", "10.42.1.0/24").await;
     let mut slow = cluster.nodes.request("n1", logs()).await.expect("connected");
+    let slow_id = request_id(&mut agent).await;
+    for _ in 0..WINDOW_PARTS {
+        agent.say(part(slow_id, "x", false)).await;
+    }
+    let mut quick = cluster.nodes.request("n1", logs()).await.expect("connected");
+    let quick_id = request_id(&mut agent).await;
+    agent.say(part(quick_id, "y", true)).await;
+    assert_eq!(quick.next().await.expect("a part").data, b"y");
+    agent.expect_quiet().await;
+    for _ in 0..WINDOW_PARTS {
+        assert_eq!(slow.next().await.expect("a part").data, b"x");
+    }
+    let half = Credit {
+        request_id: slow_id,
+        parts: WINDOW_PARTS / 2,
+    };
+    match agent.next().await {
+        Ok(to_agent::Kind::ReplyCredit(credit)) => assert_eq!(credit, half),
+        other => panic!("not credit: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_sends_more_than_it_may_has_its_request_cancelled() {
+    let cluster = Cluster::new().await;
+    let mut agent = cluster.agent("n1", "10.42.1.0/24").await;
+    let slow = cluster.nodes.request("n1", logs()).await.expect("connected");
     let id = request_id(&mut agent).await;
-    for _ in 0..300 {
+    for _ in 0..WINDOW_PARTS * 2 {
         agent.say(part(id, "x", false)).await;
     }
     let cancelled = agent.next().await;
@@ -102,13 +129,39 @@ async fn a_slow_reader_holds_its_node_up_for_a_bounded_time() {
         matches!(cancelled, Ok(to_agent::Kind::CancelRequest(_))),
         "{cancelled:?}"
     );
-    let mut parts = 0;
-    let end = loop {
-        let part = slow.next().await.expect("an end");
-        match part.end {
-            Some(end) => break end,
-            None => parts += 1,
+    let parts: Vec<Reply> = slow.collect().await;
+    let end = parts.last().and_then(|part| part.end.clone()).expect("an end");
+    assert_eq!(end.status, 503);
+}
+
+#[tokio::test]
+async fn what_goes_down_waits_after_one_window_until_the_agent_gives_credit() {
+    let cluster = Cluster::new().await;
+    let mut agent = cluster.agent("n1", "10.42.1.0/24").await;
+    let exec = request::Kind::Exec(ExecRequest::default());
+    let (feed, replies) = cluster.nodes.converse("n1", exec).await.expect("connected");
+    let id = request_id(&mut agent).await;
+    let sending = tokio::spawn(async move {
+        for _ in 0..=WINDOW_PARTS {
+            feed.data(b"x").await?;
         }
+        feed.end().await
+    });
+    let next = async |agent: &mut Agent| match agent.next().await {
+        Ok(to_agent::Kind::RequestData(data)) => data.kind.expect("a kind"),
+        other => panic!("not data: {other:?}"),
     };
-    assert_eq!((parts, end.status), (256, 503));
+    for _ in 0..WINDOW_PARTS {
+        assert_eq!(next(&mut agent).await, request_data::Kind::Data(b"x".to_vec()));
+    }
+    agent.expect_quiet().await;
+    let credit = Credit {
+        request_id: id,
+        parts: 1,
+    };
+    agent.say(from_agent::Kind::RequestCredit(credit)).await;
+    assert_eq!(next(&mut agent).await, request_data::Kind::Data(b"x".to_vec()));
+    assert_eq!(next(&mut agent).await, request_data::Kind::End(true));
+    assert_eq!(sending.await.expect("no panic"), Ok(()));
+    drop(replies);
 }
