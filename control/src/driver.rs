@@ -109,7 +109,9 @@ enum Wake {
 impl<H: Hands> Driver<H> {
     /// Returns when the store is closed.
     async fn work(&mut self) -> Option<WatchEnd> {
-        let mut watcher = self.begin().await;
+        let Some(mut watcher) = self.begin().await else {
+            return Some(WatchEnd::Closed);
+        };
         loop {
             self.plan_ready();
             let timer = self.queue.next_timer();
@@ -130,16 +132,19 @@ impl<H: Hands> Driver<H> {
                 }
                 Wake::Event(event) => {
                     if let Err(end) = self.fold_ready(event, &mut watcher).await {
-                        match end {
-                            WatchEnd::Closed => return Some(end),
-                            WatchEnd::Slow => watcher = self.resume().await,
-                            WatchEnd::Compacted { .. } => watcher = self.begin().await,
+                        let next = match end {
+                            WatchEnd::Closed => None,
+                            WatchEnd::Slow => self.resume().await,
+                            WatchEnd::Compacted { .. } => self.begin().await,
                             WatchEnd::Storage(_) => {
-                                tracing::error!(error = &end as &dyn Error, "controllers cannot read the store");
-                                tokio::time::sleep(READ_RETRY).await;
-                                watcher = self.resume().await;
+                                wait_for_disk(&end).await;
+                                self.resume().await
                             }
-                        }
+                        };
+                        let Some(next) = next else {
+                            return Some(WatchEnd::Closed);
+                        };
+                        watcher = next;
                     }
                 }
             }
@@ -149,26 +154,28 @@ impl<H: Hands> Driver<H> {
         }
     }
 
-    /// Reads the whole store, wants every key, and watches from there.
-    async fn begin(&mut self) -> Watcher {
+    /// Reads the whole store, wants every key, and watches from there; none if the store is closed.
+    async fn begin(&mut self) -> Option<Watcher> {
         loop {
             match fold::load(&self.store).and_then(|world| Ok((self.watch(world.revision)?, world))) {
                 Ok((watcher, world)) => {
                     let before = std::mem::replace(&mut self.world, world);
                     self.want_everything(&before);
-                    return watcher;
+                    return Some(watcher);
                 }
+                Err(ReadError::Closed) => return None,
                 Err(error) => wait_for_disk(&error).await,
             }
         }
     }
 
-    /// Watches from where the world is.
-    async fn resume(&mut self) -> Watcher {
+    /// Watches from where the world is; none if the store is closed.
+    async fn resume(&mut self) -> Option<Watcher> {
         loop {
             match self.watch(self.world.revision) {
-                Ok(watcher) => return watcher,
+                Ok(watcher) => return Some(watcher),
                 Err(ReadError::Compacted { .. }) => return self.begin().await,
+                Err(ReadError::Closed) => return None,
                 Err(error) => wait_for_disk(&error).await,
             }
         }
@@ -305,8 +312,8 @@ impl<H: Hands> Driver<H> {
     }
 }
 
-async fn wait_for_disk(error: &ReadError) {
-    tracing::error!(error = error as &dyn Error, "controllers cannot read the store");
+async fn wait_for_disk(error: &(dyn Error + 'static)) {
+    tracing::error!(error, "controllers cannot read the store");
     tokio::time::sleep(READ_RETRY).await;
 }
 

@@ -286,6 +286,9 @@ pub enum ReadError {
     /// The disk failed.
     #[error("read from the store")]
     Storage(#[from] StorageFailure),
+    /// The store was closed; nothing can be read any more.
+    #[error("the store is closed")]
+    Closed,
 }
 
 /// Which changes to watch.
@@ -444,9 +447,8 @@ impl Store {
 
     /// A failed read leaves the database handle unusable until it is opened again, which only the writer may do.
     fn watched<T>(&self, result: Result<T, ReadError>) -> Result<T, ReadError> {
-        if matches!(result, Err(ReadError::Storage(_))) {
-            // An error means that the store is closed, which needs no repair.
-            let _ = self.handle.requests.send(Request::Reopen);
+        if matches!(result, Err(ReadError::Storage(_))) && self.handle.requests.send(Request::Reopen).is_err() {
+            return Err(ReadError::Closed);
         }
         result
     }

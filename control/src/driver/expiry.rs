@@ -61,6 +61,7 @@ async fn follow(engine: &Engine, store: &Store) -> WatchEnd {
     let (page, mut watcher) = match started {
         Ok(started) => started,
         Err(ReadError::Storage(failure)) => return WatchEnd::Storage(failure),
+        Err(ReadError::Closed) => return WatchEnd::Closed,
         // Compacted between list and watch; list again.
         Err(ReadError::Compacted { .. } | ReadError::Future { .. }) => return WatchEnd::Slow,
     };

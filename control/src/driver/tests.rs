@@ -424,11 +424,15 @@ async fn announcements_timers_and_keys_at_the_start() {
 
 #[tokio::test]
 async fn closing_the_store_ends_the_driver() {
-    let mut running = start(vec![Box::new(Teller)], |_| {});
-    running.records.recv().await.expect("it has read the store");
-    running.store.close().await;
-    tokio::time::timeout(Duration::from_secs(5), running.task)
-        .await
-        .expect("ends")
-        .expect("driver");
+    for has_read in [true, false] {
+        let mut running = start(vec![Box::new(Teller)], |_| {});
+        if has_read {
+            running.records.recv().await.expect("it has read the store");
+        }
+        running.store.close().await;
+        tokio::time::timeout(Duration::from_secs(5), running.task)
+            .await
+            .unwrap_or_else(|_| panic!("ends; the store was read: {has_read}"))
+            .expect("driver");
+    }
 }

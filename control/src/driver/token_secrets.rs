@@ -97,6 +97,7 @@ impl From<ReadError> for Stopped {
         match error {
             ReadError::Compacted { .. } | ReadError::Future { .. } => Stopped::Behind,
             ReadError::Storage(_) => Stopped::Failed(Box::new(error)),
+            ReadError::Closed => Stopped::Closed,
         }
     }
 }

@@ -128,7 +128,7 @@ impl Watcher {
             ReadError::Compacted { oldest } => WatchEnd::Compacted { oldest },
             ReadError::Storage(failure) => WatchEnd::Storage(failure),
             // The revision was checked when the watch began, and revisions only grow.
-            ReadError::Future { .. } => WatchEnd::Closed,
+            ReadError::Future { .. } | ReadError::Closed => WatchEnd::Closed,
         })?;
         self.backlog = part.changes.into();
         if self.backlog.is_empty() {

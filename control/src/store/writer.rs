@@ -289,7 +289,7 @@ impl Writer {
         while published < marks.revision {
             let part = read::log(database, None, None, published, REPUBLISH_ENTRIES).map_err(|error| match error {
                 super::ReadError::Storage(failure) => failure,
-                super::ReadError::Compacted { .. } | super::ReadError::Future { .. } => {
+                super::ReadError::Compacted { .. } | super::ReadError::Future { .. } | super::ReadError::Closed => {
                     StorageFailure::corrupt("the log lacks what was committed last")
                 }
             })?;

@@ -212,7 +212,7 @@ impl Feed {
         loop {
             match self.watch() {
                 Ok(watcher) => return Some(watcher),
-                Err(ReadError::Compacted { .. } | ReadError::Future { .. }) => return None,
+                Err(ReadError::Compacted { .. } | ReadError::Future { .. } | ReadError::Closed) => return None,
                 Err(error @ ReadError::Storage(_)) => {
                     tracing::error!(error = &error as &dyn Error, "node streams cannot read the store");
                     tokio::time::sleep(READ_RETRY).await;
