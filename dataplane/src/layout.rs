@@ -295,6 +295,8 @@ pub const KIND_NODE_PORT: u8 = 1;
 pub const KIND_FORWARDED: u8 = 2;
 /// A pod reaches the outside as this node.
 pub const KIND_MASQUERADE: u8 = 3;
+/// A pod reaches an end without a service, from a source port with which it reaches the same end through one.
+pub const KIND_DIRECT: u8 = 4;
 
 /// Deliver by the translated destination.
 pub const EXIT_ROUTE: u8 = 0;

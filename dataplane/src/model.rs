@@ -30,6 +30,8 @@ pub(crate) struct Model {
     /// Leaked, so that references outlive a removal as they do under RCU.
     pub(crate) flows: RefCell<HashMap<FlowKey, &'static Flow>>,
     pub(crate) flows_max: usize,
+    /// Look-ups of flows so far: what a packet costs.
+    pub(crate) flow_lookups: Cell<u32>,
     pub(crate) fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
     pub(crate) now: Cell<u32>,
     pub(crate) chance: Cell<u32>,
@@ -174,6 +176,7 @@ impl Tables for Model {
     }
 
     fn flow(&self, key: &FlowKey) -> Option<&Flow> {
+        self.flow_lookups.set(self.flow_lookups.get() + 1);
         self.flows.borrow().get(key).copied()
     }
 

@@ -528,6 +528,63 @@ fn connections_to_a_backend_that_is_gone_are_reset_and_datagrams_move_on() {
 }
 
 #[test]
+fn a_direct_connection_lives_beside_a_services_flow_with_its_port_and_after_it() {
+    let cluster = Cluster::start();
+    let node = &cluster.fabric.nodes[0];
+    // Of one pod: connections of the first are translated packet by packet, those of the second at the socket.
+    let mut clients = [cluster.client(false), cluster.client(true)];
+    for (number, ip, name) in [(0, "10.42.1.3", "p1.3"), (1, "10.42.2.2", "p2.2")] {
+        let mut only = state();
+        only.endpoints.get_mut(&1).unwrap().retain(|at, _| *at == octets(ip));
+        node.dataplane().apply(&node.image(&only)).unwrap();
+        let check = |what: &str, answer: &str, port: &str| {
+            let expected = format!("{name} 10.42.1.2:{port}");
+            assert!(
+                answer.starts_with(&expected),
+                "{what}: {answer} is not {expected}, {}",
+                cluster.drops()
+            );
+        };
+        for (direct, client, port) in [(&*format!("{ip}:8080"), 0, 45_000 + number), (WEB, 1, 45_010 + number)] {
+            let own = port.to_string();
+            check("service", &clients[0].run(&format!("hold-from a {port} {WEB}")), &own);
+            let answer = clients[client].run(&format!("hold-from b {port} {direct}"));
+            check("direct beside it", &answer, "6");
+            check("service again", &clients[0].run("say a"), &own);
+            check("direct again", &clients[client].run("say b"), "6");
+            let port = port + 100;
+            let own = port.to_string();
+            check("service", &clients[0].run(&format!("hold-from c {port} {WEB}")), &own);
+            clients[0].run("drop c");
+            wait_until_closed(node, port);
+            let answer = clients[client].run(&format!("hold-from d {port} {direct}"));
+            check("direct after it", &answer, &own);
+        }
+    }
+}
+
+/// Until the flow from a source port has seen the end of both sides.
+fn wait_until_closed(node: &fabric::Node, port: u16) {
+    let source = format!("10.42.1.2:{port}");
+    for _ in 0..100 {
+        let flows = node.dataplane().conntrack_json().unwrap();
+        let mut of_port = flows
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|flow| flow["source"] == *source);
+        if of_port.all(|flow| flow["state"] == "closed") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!(
+        "the flow from {source} did not close: {:?}",
+        node.dataplane().conntrack_json()
+    );
+}
+
+#[test]
 fn flows_are_listed_and_pods_can_leave() {
     let cluster = Cluster::start();
     let mut client = cluster.client(false);
