@@ -487,8 +487,8 @@ impl Dataplane {
         Ok(conntrack::collect(&self.maps.flows, now_s)?)
     }
 
-    /// Services: an array of `{namespace, service, portName, address, port, protocol, scope, id, generation, turn,
-    /// backends: [{id, address, port}]}`. Names are null before the first image.
+    /// Services: an array of `{namespace, service, portName, address, port, protocol, scope, id, generation,
+    /// affinitySeconds, turn, backends: [{id, address, port}]}`. Names are null before the first image.
     ///
     /// # Errors
     /// When a map cannot be read.

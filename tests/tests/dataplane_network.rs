@@ -467,6 +467,68 @@ fn backends_come_and_go_without_a_failed_connection() {
 }
 
 #[test]
+fn a_client_of_a_service_with_affinity_keeps_its_backend() {
+    let cluster = Cluster::start();
+    let node = &cluster.fabric.nodes[0];
+    let mut sticky = state();
+    for service in sticky.services.values_mut() {
+        service.affinity_timeout_s = 10_800;
+    }
+    node.dataplane().apply(&node.image(&sticky)).unwrap();
+    let node_port = format!("192.168.99.1:{NODE_PORT}");
+    let mut clients = [cluster.client(true), cluster.client(false), cluster.outside()];
+    let ways = [
+        (0, "tcp", WEB),
+        (1, "tcp", WEB),
+        (2, "tcp", node_port.as_str()),
+        (0, "udp", UDP),
+        (1, "udp", UDP),
+    ];
+    let mut taken = BTreeMap::new();
+    for (client, how, address) in ways {
+        let tally = clients[client].tally(how, address, 6);
+        assert_eq!(tally.len(), 1, "{how} {address}: {tally:?}, {}", cluster.drops());
+        taken.insert((client, how), tally.into_keys().next().unwrap());
+    }
+    // Three clients of one service came one after the other: each took its turn.
+    let of_web: std::collections::BTreeSet<_> = (0..3).map(|client| &taken[&(client, "tcp")]).collect();
+    assert_eq!(of_web.len(), 3, "{taken:?}");
+    // By the node port it is the same service, and the same client.
+    assert_eq!(
+        clients[0].tally("tcp", &node_port, 2).into_keys().next(),
+        taken.get(&(0, "tcp")).cloned()
+    );
+    // Its backend terminates while another client's stays.
+    let gone = &taken[&(0, "tcp")];
+    let mut fewer = sticky.clone();
+    for endpoint in fewer.endpoints.get_mut(&1).unwrap().values_mut() {
+        let [.., node, pod] = endpoint.ip[..] else { panic!() };
+        if *gone == format!("p{node}.{pod}") {
+            (endpoint.ready, endpoint.terminating) = (false, true);
+        }
+    }
+    node.dataplane().apply(&node.image(&fewer)).unwrap();
+    let tally = clients[0].tally("tcp", WEB, 6);
+    assert!(tally.len() == 1 && !tally.contains_key(gone), "{tally:?}");
+    assert_eq!(
+        clients[1].tally("tcp", WEB, 2).into_keys().next(),
+        taken.get(&(1, "tcp")).cloned()
+    );
+    // Away for longer than a second.
+    let mut short = state();
+    short.services.get_mut(&1).unwrap().affinity_timeout_s = 1;
+    node.dataplane().apply(&node.image(&short)).unwrap();
+    let mut seen = BTreeMap::new();
+    for _ in 0..4 {
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        seen.extend(clients[0].tally("tcp", WEB, 1));
+    }
+    assert_eq!(seen, each(1));
+    node.dataplane().apply(&node.image(&state())).unwrap();
+    assert_eq!(clients[0].tally("tcp", WEB, 8), each(2));
+}
+
+#[test]
 fn idle_flows_go_and_busy_ones_stay() {
     let cluster = Cluster::start();
     let mut client = cluster.client(false);

@@ -58,6 +58,7 @@ pub(super) fn services(maps: &Maps, image: Option<&Image>) -> Result<Value, Dump
             },
             "id": frontend.service,
             "generation": frontend.generation,
+            "affinitySeconds": frontend.affinity_s(),
             "turn": maps.turns.get(&frontend.service)?.unwrap_or_default(),
             "backends": members,
         }));
@@ -198,6 +199,7 @@ pub(super) fn maps(maps: &Maps) -> Result<Value, DumpError> {
         row(&maps.frontends)?,
         row(&maps.slots)?,
         row(&maps.backends)?,
+        row(&maps.affinities)?,
         row(&maps.pods)?,
         row(&maps.nodes)?,
         row(&maps.routes)?,

@@ -57,7 +57,7 @@ fn to_service<T: Tables>(
     if packet.is_tcp_midway() {
         return Err(Verdict::refuse(Reason::NoFlow));
     }
-    let chosen = match service::choose(tables, frontend) {
+    let chosen = match service::choose(tables, frontend, &packet.key.tuple.source) {
         Ok(chosen) => chosen,
         Err(reason) => return Err(Verdict::refuse(reason)),
     };
