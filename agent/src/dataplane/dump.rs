@@ -20,8 +20,8 @@ use super::{
     desired::SetName,
     object::Maps,
     plan::{self, frontend_key},
+    pod_port::uid_of,
     table::Table,
-    uid_of,
 };
 
 pub(super) fn services(maps: &Maps, image: Option<&Image>) -> Result<Value, DumpError> {
