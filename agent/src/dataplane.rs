@@ -5,97 +5,49 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    net::{IpAddr, SocketAddr},
-    ops::RangeInclusive,
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::MetadataExt,
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use dataplane::{
-    addr::{Addr, MAPPED_BITS, PortBe, PortRange, Prefix},
-    layout::{Config, LocalPod, Tuple},
+    addr::Addr,
+    layout::{LocalPod, Tuple},
 };
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde_json::Value;
 
 mod collector;
+mod config;
 mod conntrack;
 pub mod desired;
 mod dump;
+mod error;
 mod object;
 mod pins;
 mod plan;
+mod pod_port;
 mod sys;
 mod table;
 
+pub use config::DataplaneConfig;
 pub use desired::{Image, NodeContext};
+pub use error::{ApplyError, DumpError, OpenError, PodError, RemoveError};
 pub use object::{LoadError, OBJECT};
 pub use plan::FullError;
+pub use pod_port::PodPort;
 pub use table::{LayoutError, TableError};
 
 use collector::Collector;
+use config::program_config;
 use object::{Maps, Programs, TCX_EGRESS, TCX_INGRESS};
 use pins::Pins;
 use plan::{State, Step};
+use pod_port::{is_uid, local_pod, port_of, uid_of};
 use sys::LinkTarget;
-
-/// What a pod sees as its client when it reaches itself through a service: link-local, owned by nothing.
-const HAIRPIN: [u8; 4] = [169, 254, 42, 1];
-/// Source ports of pods' flows to the outside: above Linux' own range (32768 to 60999) and NodePorts, so that they
-/// never meet the node's connections. One destination address and port takes that many flows of a node at a time.
-const MASQUERADE_PORTS: PortRange = PortRange {
-    first: 61_000,
-    last: 65_535,
-};
-/// Bytes of a pod's UID: a UUID as text.
-const UID_MAX: usize = 36;
-
-/// Where the dataplane lives and what it serves.
-#[derive(Debug, Clone)]
-pub struct DataplaneConfig {
-    /// Directory for pins. Mounted as bpffs if it is not in one.
-    pub bpffs: PathBuf,
-    /// cgroup v2 directory whose processes get services at the socket.
-    pub socket_cgroup: PathBuf,
-    /// The underlay device of this node.
-    pub uplink_ifindex: u32,
-    /// The VXLAN device (collect_metadata, the same MAC on every node).
-    pub overlay_ifindex: u32,
-    /// MAC of the VXLAN device.
-    pub overlay_mac: [u8; 6],
-    /// UDP port of the overlay on the underlay.
-    pub vxlan_port: u16,
-    /// Address of this node on the underlay.
-    pub node_ip: IpAddr,
-    /// Range of this node's pods.
-    pub pod_cidr: IpNet,
-    /// Range of all pods.
-    pub cluster_cidr: IpNet,
-    /// Range of cluster IPs.
-    pub service_cidr: IpNet,
-    /// Where this node's DNS server listens; nobody outside may reach it.
-    pub dns_listen: SocketAddr,
-    /// Ports of NodePort services.
-    pub node_port_range: RangeInclusive<u16>,
-}
-
-/// A pod's connection to the node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodPort {
-    /// UID of the pod, at most 36 bytes.
-    pub uid: String,
-    /// Index of the host side of its veth.
-    pub host_ifindex: u32,
-    /// The pod's address.
-    pub ip: IpAddr,
-    /// MAC of the pod's own side of the veth.
-    pub mac: [u8; 6],
-}
 
 /// What an [`Dataplane::apply`] changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,109 +56,6 @@ pub struct Applied {
     pub written: usize,
     /// Entries removed.
     pub removed: usize,
-}
-
-/// The dataplane cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The directory for pins cannot be prepared.
-    #[error("prepare the directory for pins {path}")]
-    Pins {
-        /// The directory.
-        path: PathBuf,
-        /// The refusal.
-        #[source]
-        source: io::Error,
-    },
-    /// Maps or programs cannot be loaded or adopted.
-    #[error("load the dataplane")]
-    Load(#[from] LoadError),
-    /// A map cannot be read or written.
-    #[error("take over the maps")]
-    Table(#[from] TableError),
-    /// A program cannot be attached.
-    #[error("attach {link}")]
-    Attach {
-        /// Name of the link's pin.
-        link: String,
-        /// The refusal.
-        #[source]
-        source: io::Error,
-    },
-    /// The cgroup for the socket programs cannot be opened.
-    #[error("open the cgroup {path}")]
-    Cgroup {
-        /// The directory.
-        path: PathBuf,
-        /// The refusal.
-        #[source]
-        source: io::Error,
-    },
-    /// The thread that removes idle flows cannot start.
-    #[error("start the removal of idle flows")]
-    Collector(#[source] io::Error),
-}
-
-/// The maps could not be brought to an image. They hold a consistent state between the old one and the new one.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The image does not fit; nothing was changed.
-    #[error("the image does not fit")]
-    Full(#[from] FullError),
-    /// A map cannot be read or written.
-    #[error("apply the image")]
-    Table(#[from] TableError),
-    /// The kernel does not tell when readers of an old generation are done.
-    #[error("wait for the programs that run")]
-    Wait(#[source] io::Error),
-}
-
-/// A pod's veth could not be connected or disconnected.
-#[derive(Debug, thiserror::Error)]
-pub enum PodError {
-    /// A UID is 1 to 36 letters, digits and hyphens: it is part of a pin's name.
-    #[error("the pod's uid {uid:?} cannot name a pin")]
-    Uid {
-        /// The UID.
-        uid: String,
-    },
-    /// A link cannot be made or removed.
-    #[error("change {link}")]
-    Link {
-        /// Name of the link's pin.
-        link: String,
-        /// The refusal.
-        #[source]
-        source: io::Error,
-    },
-    /// A program is missing.
-    #[error("find the pod's programs")]
-    Program(#[from] LoadError),
-    /// The map of pods cannot be read or written.
-    #[error("change the pods' map")]
-    Table(#[from] TableError),
-}
-
-/// The maps could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DumpError {
-    /// A map cannot be read.
-    #[error("read the maps")]
-    Table(#[from] TableError),
-    /// The number of processors is not known.
-    #[error("read the number of processors")]
-    Processors(#[source] io::Error),
-}
-
-/// The pins could not be removed.
-#[derive(Debug, thiserror::Error)]
-#[error("remove the pins in {path}")]
-pub struct RemoveError {
-    /// The directory.
-    pub path: PathBuf,
-    /// The refusal.
-    #[source]
-    pub source: io::Error,
 }
 
 /// The loaded programs, their links and maps. Everything is pinned: dropping this value or killing the process
@@ -331,10 +180,8 @@ impl Dataplane {
             move |source| OpenError::Attach { link, source }
         };
         for link in self.pins.links().map_err(fail("links"))? {
-            let program = match link.strip_prefix("pod-").and_then(|rest| rest.rsplit_once('-')) {
-                Some((_, "in")) => "from_pod",
-                Some((_, "out")) => "to_pod",
-                Some(_) | None => continue,
+            let Some(program) = pod_port::program_of(&link) else {
+                continue;
             };
             self.pins
                 .replace(&link, self.programs.get(program)?)
@@ -351,7 +198,7 @@ impl Dataplane {
         let _one = self.pods.lock();
         let value = local_pod(pod)?;
         let addr = Addr::from(pod.ip);
-        for (link, program, attach) in pod_links(&pod.uid, ["from_pod", "to_pod"]) {
+        for (link, program, attach) in pod_port::links(&pod.uid) {
             self.attach_device(&link, program, pod.host_ifindex, attach)
                 .map_err(|source| PodError::Link { link, source })??;
         }
@@ -378,7 +225,7 @@ impl Dataplane {
             let is_of = |tuple: &Tuple| tuple.source == addr || tuple.destination == addr;
             conntrack::purge(&self.maps.flows, |key, flow| is_of(&key.tuple) || is_of(&flow.tuple))?;
         }
-        for (link, ..) in pod_links(uid, ["from_pod", "to_pod"]) {
+        for (link, ..) in pod_port::links(uid) {
             self.pins
                 .unpin(&link)
                 .map_err(|source| PodError::Link { link, source })?;
@@ -398,15 +245,7 @@ impl Dataplane {
     /// When the map cannot be read.
     pub fn pods(&self) -> Result<Vec<PodPort>, DumpError> {
         let entries = self.maps.pods.entries()?;
-        Ok(entries
-            .into_iter()
-            .map(|(addr, pod)| PodPort {
-                uid: uid_of(&pod),
-                host_ifindex: pod.ifindex,
-                ip: addr.into(),
-                mac: pod.mac,
-            })
-            .collect())
+        Ok(entries.into_iter().map(|(addr, pod)| port_of(addr, &pod)).collect())
     }
 
     /// Brings the maps to `image`: backends, tables, services, then deletions. Call it first with a complete image
@@ -487,8 +326,8 @@ impl Dataplane {
         Ok(conntrack::collect(&self.maps.flows, now_s)?)
     }
 
-    /// Services: an array of `{namespace, service, portName, address, port, protocol, scope, id, generation, turn,
-    /// backends: [{id, address, port}]}`. Names are null before the first image.
+    /// Services: an array of `{namespace, service, portName, address, port, protocol, scope, id, generation,
+    /// affinitySeconds, turn, backends: [{id, address, port}]}`. Names are null before the first image.
     ///
     /// # Errors
     /// When a map cannot be read.
@@ -545,36 +384,6 @@ impl Dataplane {
     }
 }
 
-fn program_config(config: &DataplaneConfig) -> Config {
-    let prefix = |range: &IpNet| {
-        let bits = u32::from(range.prefix_len());
-        Prefix::new(
-            range.network().into(),
-            if range.addr().is_ipv4() {
-                MAPPED_BITS + bits
-            } else {
-                bits
-            },
-        )
-    };
-    Config {
-        node: config.node_ip.into(),
-        dns: config.dns_listen.ip().into(),
-        hairpin: Addr::from_v4(HAIRPIN),
-        cluster: prefix(&config.cluster_cidr),
-        services: prefix(&config.service_cidr),
-        overlay_ifindex: config.overlay_ifindex,
-        uplink_ifindex: config.uplink_ifindex,
-        overlay_mac: config.overlay_mac,
-        vxlan_port: PortBe::new(config.vxlan_port),
-        node_ports: PortRange {
-            first: *config.node_port_range.start(),
-            last: *config.node_port_range.end(),
-        },
-        masquerade_ports: MASQUERADE_PORTS,
-    }
-}
-
 fn read_state(maps: &Maps) -> Result<State, TableError> {
     fn sorted<K: Ord, V>(entries: Vec<(K, V)>) -> BTreeMap<K, V> {
         entries.into_iter().collect()
@@ -586,36 +395,4 @@ fn read_state(maps: &Maps) -> Result<State, TableError> {
         nodes: sorted(maps.nodes.entries()?),
         routes: sorted(maps.routes.entries()?),
     })
-}
-
-fn is_uid(uid: &str) -> bool {
-    (1..=UID_MAX).contains(&uid.len()) && uid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-fn local_pod(pod: &PodPort) -> Result<LocalPod, PodError> {
-    if !is_uid(&pod.uid) {
-        return Err(PodError::Uid { uid: pod.uid.clone() });
-    }
-    let mut uid = [0; UID_MAX];
-    uid[..pod.uid.len()].copy_from_slice(pod.uid.as_bytes());
-    // At most 36, by the check above.
-    Ok(LocalPod {
-        ifindex: pod.host_ifindex,
-        mac: pod.mac,
-        uid_len: pod.uid.len() as u16,
-        uid,
-    })
-}
-
-fn uid_of(pod: &LocalPod) -> String {
-    let length = usize::from(pod.uid_len).min(UID_MAX);
-    String::from_utf8_lossy(&pod.uid[..length]).into_owned()
-}
-
-/// Names of a pod's links with their programs (in, out) and where they attach.
-fn pod_links(uid: &str, [ingress, egress]: [&'static str; 2]) -> [(String, &'static str, u32); 2] {
-    [
-        (format!("pod-{uid}-in"), ingress, TCX_INGRESS),
-        (format!("pod-{uid}-out"), egress, TCX_EGRESS),
-    ]
 }

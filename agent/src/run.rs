@@ -26,7 +26,8 @@ use crate::{
     dataplane::{self, Dataplane, DataplaneConfig, NodeContext, PodPort},
     dial::{BadServerAddress, ServerAddress},
     dns_sockets::{self, HolderCommand},
-    durable, hierarchies,
+    durable,
+    hierarchies::{self, Hierarchy},
     join::{self, JoinError},
     net::{
         DNS_ADDRESS, NodeNet, NodeNetError, OVERLAY_MAC, OVERLAY_PORT, PodNet, PodNetConfig, PodResolver, Port,
@@ -502,9 +503,10 @@ impl Node {
 }
 
 fn dataplane_config(config: &AgentConfig, ranges: &Ranges, node_net: &NodeNet) -> Result<DataplaneConfig, AgentError> {
+    let mounted = hierarchies::mounted().map_err(AgentError::Hierarchies)?;
     Ok(DataplaneConfig {
         bpffs: config.bpffs.clone(),
-        socket_cgroup: socket_cgroup(config)?,
+        socket_cgroup: socket_cgroup(config, &mounted)?,
         uplink_ifindex: node_net.uplink().link.index,
         overlay_ifindex: node_net.overlay_index(),
         overlay_mac: OVERLAY_MAC,
@@ -518,12 +520,12 @@ fn dataplane_config(config: &AgentConfig, ranges: &Ranges, node_net: &NodeNet) -
     })
 }
 
-fn socket_cgroup(config: &AgentConfig) -> Result<PathBuf, AgentError> {
+/// The directory that was given, else the node's own in the v2 hierarchy.
+fn socket_cgroup(config: &AgentConfig, hierarchies: &[Hierarchy]) -> Result<PathBuf, AgentError> {
     if let Some(given) = &config.socket_cgroup {
         return Ok(given.clone());
     }
-    let hierarchies = hierarchies::mounted().map_err(AgentError::Hierarchies)?;
-    let root: &Path = hierarchies::v2(&hierarchies).ok_or(AgentError::NoCgroupV2)?;
+    let root: &Path = hierarchies::v2(hierarchies).ok_or(AgentError::NoCgroupV2)?;
     Ok(root.join(&config.cgroup_root))
 }
 
@@ -532,3 +534,6 @@ fn pod_addresses(ranges: &Ranges) -> u32 {
     let all = 1_u64 << (32 - u32::from(ranges.pod_cidr.prefix_len()));
     u32::try_from(all.saturating_sub(2)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

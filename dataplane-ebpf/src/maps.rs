@@ -14,9 +14,9 @@ use aya_ebpf::{
 use dataplane::{
     addr::Addr,
     layout::{
-        BACKENDS_MAX, Backend, Config, FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX, Flow, FlowKey, FragmentKey,
-        FragmentPorts, Frontend, FrontendKey, KnownNode, LocalPod, NODES_MAX, PODS_MAX, ROUTES_MAX, Route,
-        SERVICES_MAX, SLOTS_MAX, Scratch, SlotKey, SocketPeer, SocketPeers,
+        AFFINITIES_MAX, Affinity, AffinityKey, BACKENDS_MAX, Backend, Config, FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX,
+        Flow, FlowKey, FragmentKey, FragmentPorts, Frontend, FrontendKey, KnownNode, LocalPod, NODES_MAX, PODS_MAX,
+        ROUTES_MAX, Route, SERVICES_MAX, SLOTS_MAX, Scratch, SlotKey, SocketPeer, SocketPeers,
     },
     tables::{AddError, Tables},
     verdict::{DROPS_MAX, Hook, Reason, drop_index},
@@ -35,6 +35,8 @@ static SLOTS: HashMap<SlotKey, u32, SLOTS_MAX, ON_DEMAND> = HashMap::new();
 static BACKENDS: HashMap<u32, Backend, BACKENDS_MAX, ON_DEMAND> = HashMap::new();
 #[btf_map]
 static TURNS: Array<u64, SERVICES_MAX> = Array::new();
+#[btf_map]
+static AFFINITIES: LruHashMap<AffinityKey, Affinity, AFFINITIES_MAX> = LruHashMap::new();
 #[btf_map]
 static PODS: HashMap<Addr, LocalPod, PODS_MAX, ON_DEMAND> = HashMap::new();
 #[btf_map]
@@ -115,6 +117,18 @@ impl Tables for Maps {
         // SAFETY: the pointer is to a map's value, aligned to 8. Sequential consistency: with a weaker order the
         // compiler emits an add whose result is the addend.
         Some(unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, 1) })
+    }
+
+    #[inline(always)]
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        // SAFETY: the value is copied at once; of an entry recycled meanwhile the backend is looked for in the service.
+        unsafe { AFFINITIES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn set_affinity(&self, key: &AffinityKey, affinity: &Affinity) {
+        // Fails only without memory; the client's next connection then takes a turn.
+        let _ = AFFINITIES.insert(key, affinity, 0);
     }
 
     #[inline(always)]

@@ -6,7 +6,10 @@
 use core::ptr;
 
 use aya_ebpf::{
-    bindings::bpf_sock_addr, helpers::generated::bpf_set_retval, macros::cgroup_sock_addr, programs::SockAddrContext,
+    bindings::bpf_sock_addr,
+    helpers::generated::{bpf_get_netns_cookie, bpf_set_retval},
+    macros::cgroup_sock_addr,
+    programs::SockAddrContext,
 };
 use dataplane::{
     addr::{Addr, PROTO_UDP, PortBe},
@@ -129,6 +132,13 @@ fn port(context: *mut bpf_sock_addr) -> PortBe {
     PortBe(unsafe { ptr::read_volatile(&raw const (*context).user_port) } as u16)
 }
 
+/// The socket has no address yet, so that its namespace stands for it.
+#[inline(always)]
+fn client(context: *mut bpf_sock_addr) -> Addr {
+    // SAFETY: the kernel passes a valid context.
+    Addr::of_namespace(unsafe { bpf_get_netns_cookie(context.cast()) })
+}
+
 #[inline(always)]
 fn redirect<F: Family>(context: *mut bpf_sock_addr, addr: &Addr, port: PortBe) -> i32 {
     if F::set_address(context, addr) {
@@ -151,7 +161,7 @@ fn connect<F: Family>(ctx: &SockAddrContext) -> i32 {
     let context = ctx.sock_addr;
     // SAFETY: the kernel passes a valid context.
     let protocol = unsafe { ptr::read_volatile(&raw const (*context).protocol) } as u8;
-    match socket::select(&Maps, &F::address(context), port(context), protocol) {
+    match socket::select(&Maps, &client(context), &F::address(context), port(context), protocol) {
         Selection::Unchanged => ALLOW,
         Selection::Refused(reason) => refuse(reason),
         Selection::Peer(mut peer) => {
@@ -184,7 +194,7 @@ fn send<F: Family>(ctx: &SockAddrContext) -> i32 {
             }
         }
     }
-    match socket::select(&Maps, &addr, port, PROTO_UDP) {
+    match socket::select(&Maps, &client(context), &addr, port, PROTO_UDP) {
         Selection::Unchanged => ALLOW,
         Selection::Refused(reason) => refuse(reason),
         Selection::Peer(peer) => {

@@ -51,6 +51,14 @@ impl Addr {
         Self::from_v4_word(u32::from_ne_bytes(octets))
     }
 
+    /// What stands for the clients in a network namespace where no address is known yet, by the namespace's cookie:
+    /// no address of a client, for the first word is a multicast's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_namespace(cookie: u64) -> Self {
+        Self([u32::MAX, 0, (cookie >> 32) as u32, cookie as u32])
+    }
+
     /// An IPv6 address from its octets.
     #[must_use]
     pub const fn from_v6(o: [u8; 16]) -> Self {

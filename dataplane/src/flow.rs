@@ -1,14 +1,23 @@
 //! Conntrack: flows whose packets are translated, in both directions.
 //!
-//! Only what is translated has an entry; a packet between pods that needs no translation costs one failed look-up.
-//! Both directions are entries of their own, each under the key its packets have where they are looked up. When the
-//! table is full, new flows are refused and counted, and known ones live.
+//! Only what is translated has an entry; a packet between pods that needs no translation costs one failed look-up, the
+//! first one of a TCP connection two. Both directions are entries of their own, each under the key its packets have
+//! where they are looked up. When the table is full, new flows are refused and counted, and known ones live.
 //!
 //! ```text
 //!   first packet ──▶ opened ──answer──▶ answered ──FIN both ways or RST──▶ closed
 //!                      │                   │                                 │
 //!                      └── idle too long ──┴──────── removed ◀── idle ───────┘   (a SYN reopens a closed flow)
 //! ```
+//!
+//! A pod may reach a backend through a service and directly from one and the same source port: to the pod these are
+//! two connections, and the answers of both look alike. What becomes of a direct one while the service's flow is known:
+//! - TCP: its first packet looks whether a flow would take its answers. A closed or idle one is removed; beside a live
+//!   one the direct connection becomes a flow as well, from another port. In the other order nothing knows of the
+//!   direct connection: a service's flow that comes to its port and backend while it lasts takes its answers.
+//! - UDP has no first packet, and a second look-up for every datagram would be paid by all: answers come from the
+//!   service's address until its flow is idle, 30 s after a datagram that nobody answered and 120 s otherwise.
+//!
 //! Never here: removal of idle flows (the agent does it, by [`idle_limit_s`]).
 
 use crate::{
@@ -138,13 +147,47 @@ pub fn remove<T: Tables>(tables: &T, key: &FlowKey, flow: &Flow) {
     tables.remove_flow(key);
 }
 
-/// The flow of a packet, if it is still the right one. A closed flow whose ports a new connection uses, and a flow
-/// of datagrams to a backend that no longer serves, are removed here.
+/// Whether a flow would take the answers of a packet that goes out as it is. A closed or idle one gives way: it is
+/// removed.
+#[inline(always)]
+pub fn would_take_answers<T: Tables>(tables: &T, packet: &Packet) -> bool {
+    let answers = FlowKey {
+        tuple: packet.key.tuple.reversed(),
+        ..packet.key
+    };
+    let Some(flow) = tables.flow(&answers) else {
+        return false;
+    };
+    let is_over = flow.is_closed() || is_idle(tables, answers.protocol, flow);
+    if is_over {
+        remove(tables, &answers, flow);
+    }
+    !is_over
+}
+
+/// Whether neither direction had a packet within the limit: an entry that only waits for its removal.
+#[inline(always)]
+fn is_idle<T: Tables>(tables: &T, protocol: u8, flow: &Flow) -> bool {
+    let limit_s = idle_limit_s(protocol, flow.state.get());
+    let now_s = tables.now_s();
+    // A second of the future is one that another processor's clock has reached first.
+    if now_s.saturating_sub(flow.seen.get()) <= limit_s {
+        return false;
+    }
+    match tables.flow(&flow.pair_key(protocol)) {
+        Some(pair) => now_s.saturating_sub(pair.seen.get()) > limit_s,
+        None => true,
+    }
+}
+
+/// The flow of a packet, if it is still the right one. A closed flow whose ports a new connection uses, a flow of
+/// datagrams to a backend that no longer serves, and an idle one that datagrams seem to answer, are removed here.
 #[inline(always)]
 pub fn find<'t, T: Tables>(tables: &'t T, packet: &Packet) -> Option<&'t Flow> {
     let flow = tables.flow(&packet.key)?;
     let reopened = packet.is_syn() && flow.is_closed();
-    let moved = packet.key.protocol == PROTO_UDP
+    let is_datagram = packet.key.protocol == PROTO_UDP;
+    let moved = is_datagram
         && flow.backend != 0
         && flow.reply == 0
         && !service::still_serves(
@@ -153,7 +196,8 @@ pub fn find<'t, T: Tables>(tables: &'t T, packet: &Packet) -> Option<&'t Flow> {
             &flow.tuple.destination,
             flow.tuple.destination_port,
         );
-    if reopened || moved {
+    let is_late = is_datagram && flow.reply != 0 && is_idle(tables, packet.key.protocol, flow);
+    if reopened || moved || is_late {
         remove(tables, &packet.key, flow);
         return None;
     }

@@ -23,6 +23,8 @@ pub const SERVICES_MAX: usize = 65_536;
 pub const BACKENDS_MAX: usize = 65_536;
 /// Slots at most, old and new generation together. 4 MiB of buckets.
 pub const SLOTS_MAX: usize = 262_144;
+/// Clients whose backend is remembered at most, per service port; the longest unused ones are forgotten. About 6 MiB.
+pub const AFFINITIES_MAX: usize = 65_536;
 /// Conntrack entries at most, two per flow. 4 MiB of buckets, about 45 MiB when full.
 pub const FLOWS_MAX: usize = 262_144;
 /// Pods on this node at most; Kubernetes' own recommendation is 110.
@@ -93,12 +95,25 @@ pub struct Frontend {
     pub generation: u32,
     /// Slots in that generation. 0: refuse.
     pub count: u32,
-    /// [`FRONTEND_OUTSIDE`].
+    /// [`FRONTEND_OUTSIDE`]; from bit [`AFFINITY_SHIFT`] on [`Self::affinity_s`].
     pub flags: u32,
+}
+
+impl Frontend {
+    /// Seconds for which a client's new connections go to the backend of its last one. 0: each takes its turn.
+    #[inline(always)]
+    #[must_use]
+    pub const fn affinity_s(&self) -> u32 {
+        self.flags >> AFFINITY_SHIFT
+    }
 }
 
 /// Clients outside the cluster may use this frontend.
 pub const FRONTEND_OUTSIDE: u32 = 1;
+/// Where the seconds of affinity begin in a frontend's flags.
+pub const AFFINITY_SHIFT: u32 = 8;
+/// Seconds of affinity at most; Kubernetes' own limit is 86,400.
+pub const AFFINITY_S_MAX: u32 = u32::MAX >> AFFINITY_SHIFT;
 
 /// Key of `SLOTS`.
 #[repr(C)]
@@ -108,8 +123,32 @@ pub struct SlotKey {
     pub service: u32,
     /// Generation.
     pub generation: u32,
-    /// From 0 to the generation's count, exclusive.
+    /// From 0 to the generation's count, exclusive; or a backend's id with [`SLOT_OF_MEMBER`], whose value is that
+    /// id. Services with affinity have those too: they tell whether a backend belongs to the generation.
     pub slot: u32,
+}
+
+/// Set in the slots that are found by their backend's id.
+pub const SLOT_OF_MEMBER: u32 = 1 << 31;
+
+/// Key of `AFFINITIES`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AffinityKey {
+    /// Address of the client; at sockets [`Addr::of_namespace`].
+    pub client: Addr,
+    /// Id of the service port.
+    pub service: u32,
+}
+
+/// Value of `AFFINITIES`: where a client's last connection went.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Affinity {
+    /// Id of the backend.
+    pub backend: u32,
+    /// Second (since boot) of that connection.
+    pub seen: u32,
 }
 
 /// Value of `BACKENDS`; the key is its id, never 0. The value of `SLOTS` is such an id.
@@ -295,6 +334,8 @@ pub const KIND_NODE_PORT: u8 = 1;
 pub const KIND_FORWARDED: u8 = 2;
 /// A pod reaches the outside as this node.
 pub const KIND_MASQUERADE: u8 = 3;
+/// A pod reaches an end without a service, from a source port with which it reaches the same end through one.
+pub const KIND_DIRECT: u8 = 4;
 
 /// Deliver by the translated destination.
 pub const EXIT_ROUTE: u8 = 0;
@@ -423,6 +464,8 @@ plain! {
     FrontendKey = 20,
     Frontend = 16,
     SlotKey = 12,
+    AffinityKey = 20,
+    Affinity = 8,
     Backend = 20,
     LocalPod = 48,
     KnownNode = 4,

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use crate::{
     addr::{Addr, PortBe, PortRange, Prefix},
     layout::{
-        Backend, Config, FRONTEND_OUTSIDE, Flow, FlowKey, FragmentKey, FragmentPorts, Frontend, FrontendKey, KnownNode,
-        LocalPod, NODE_LOCAL, Route, SCOPE_ADDRESS, SCOPE_NODE_PORT, Scratch, SlotKey,
+        AFFINITY_SHIFT, Affinity, AffinityKey, Backend, Config, FRONTEND_OUTSIDE, Flow, FlowKey, FragmentKey,
+        FragmentPorts, Frontend, FrontendKey, KnownNode, LocalPod, NODE_LOCAL, Route, SCOPE_ADDRESS, SCOPE_NODE_PORT,
+        SLOT_OF_MEMBER, Scratch, SlotKey,
     },
     tables::{AddError, Tables},
 };
@@ -26,10 +27,13 @@ pub(crate) struct Model {
     pub(crate) frontends: HashMap<FrontendKey, Frontend>,
     pub(crate) slots: HashMap<SlotKey, u32>,
     pub(crate) backends: HashMap<u32, Backend>,
+    pub(crate) affinities: RefCell<HashMap<AffinityKey, Affinity>>,
     pub(crate) turns: RefCell<HashMap<u32, u64>>,
     /// Leaked, so that references outlive a removal as they do under RCU.
     pub(crate) flows: RefCell<HashMap<FlowKey, &'static Flow>>,
     pub(crate) flows_max: usize,
+    /// Look-ups of flows so far: what a packet costs.
+    pub(crate) flow_lookups: Cell<u32>,
     pub(crate) fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
     pub(crate) now: Cell<u32>,
     pub(crate) chance: Cell<u32>,
@@ -132,6 +136,18 @@ impl Model {
             }
         }
     }
+
+    /// Gives the service affinity.
+    pub(crate) fn keep_clients(&mut self, affinity_s: u32) {
+        for frontend in self.frontends.values_mut() {
+            frontend.flags |= affinity_s << AFFINITY_SHIFT;
+        }
+        let members: Vec<_> = self.slots.iter().map(|(key, &id)| (*key, id)).collect();
+        for (key, id) in members {
+            let slot = SLOT_OF_MEMBER | id;
+            self.slots.insert(SlotKey { slot, ..key }, id);
+        }
+    }
 }
 
 impl Tables for Model {
@@ -173,7 +189,16 @@ impl Tables for Model {
         Some(*turn - 1)
     }
 
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.affinities.borrow().get(key).copied()
+    }
+
+    fn set_affinity(&self, key: &AffinityKey, affinity: &Affinity) {
+        self.affinities.borrow_mut().insert(*key, *affinity);
+    }
+
     fn flow(&self, key: &FlowKey) -> Option<&Flow> {
+        self.flow_lookups.set(self.flow_lookups.get() + 1);
         self.flows.borrow().get(key).copied()
     }
 

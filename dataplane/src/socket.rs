@@ -26,16 +26,16 @@ pub enum Selection {
     Refused(Reason),
 }
 
-/// Selects for a new connection, or for a datagram that has no earlier selection.
+/// Selects for a new connection of `client`, or for a datagram that has no earlier selection.
 #[inline(always)]
-pub fn select<T: Tables>(tables: &T, addr: &Addr, port: PortBe, protocol: u8) -> Selection {
+pub fn select<T: Tables>(tables: &T, client: &Addr, addr: &Addr, port: PortBe, protocol: u8) -> Selection {
     let Some(config) = tables.config() else {
         return Selection::Unchanged;
     };
     let Some(frontend) = service::frontend(tables, config, Client::Inside, addr, port, protocol) else {
         return Selection::Unchanged;
     };
-    match service::choose(tables, &frontend) {
+    match service::choose(tables, &frontend, client) {
         Ok(chosen) => Selection::Peer(SocketPeer {
             frontend: *addr,
             backend: chosen.addr,

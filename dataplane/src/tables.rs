@@ -5,8 +5,8 @@
 use crate::{
     addr::Addr,
     layout::{
-        Backend, Config, Flow, FlowKey, FragmentKey, FragmentPorts, Frontend, FrontendKey, KnownNode, LocalPod, Route,
-        Scratch, SlotKey,
+        Affinity, AffinityKey, Backend, Config, Flow, FlowKey, FragmentKey, FragmentPorts, Frontend, FrontendKey,
+        KnownNode, LocalPod, Route, Scratch, SlotKey,
     },
 };
 
@@ -41,6 +41,10 @@ pub trait Tables {
     fn backend(&self, id: u32) -> Option<&Backend>;
     /// Takes a turn: numbers without gaps or repetition per service, on all processors together.
     fn turn(&self, service: u32) -> Option<u64>;
+    /// Where a client's last connection to a service went.
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
+    /// Remembers it.
+    fn set_affinity(&self, key: &AffinityKey, affinity: &Affinity);
     /// A flow.
     fn flow(&self, key: &FlowKey) -> Option<&Flow>;
     /// Adds a flow.

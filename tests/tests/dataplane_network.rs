@@ -467,6 +467,68 @@ fn backends_come_and_go_without_a_failed_connection() {
 }
 
 #[test]
+fn a_client_of_a_service_with_affinity_keeps_its_backend() {
+    let cluster = Cluster::start();
+    let node = &cluster.fabric.nodes[0];
+    let mut sticky = state();
+    for service in sticky.services.values_mut() {
+        service.affinity_timeout_s = 10_800;
+    }
+    node.dataplane().apply(&node.image(&sticky)).unwrap();
+    let node_port = format!("192.168.99.1:{NODE_PORT}");
+    let mut clients = [cluster.client(true), cluster.client(false), cluster.outside()];
+    let ways = [
+        (0, "tcp", WEB),
+        (1, "tcp", WEB),
+        (2, "tcp", node_port.as_str()),
+        (0, "udp", UDP),
+        (1, "udp", UDP),
+    ];
+    let mut taken = BTreeMap::new();
+    for (client, how, address) in ways {
+        let tally = clients[client].tally(how, address, 6);
+        assert_eq!(tally.len(), 1, "{how} {address}: {tally:?}, {}", cluster.drops());
+        taken.insert((client, how), tally.into_keys().next().unwrap());
+    }
+    // Three clients of one service came one after the other: each took its turn.
+    let of_web: std::collections::BTreeSet<_> = (0..3).map(|client| &taken[&(client, "tcp")]).collect();
+    assert_eq!(of_web.len(), 3, "{taken:?}");
+    // By the node port it is the same service, and the same client.
+    assert_eq!(
+        clients[0].tally("tcp", &node_port, 2).into_keys().next(),
+        taken.get(&(0, "tcp")).cloned()
+    );
+    // Its backend terminates while another client's stays.
+    let gone = &taken[&(0, "tcp")];
+    let mut fewer = sticky.clone();
+    for endpoint in fewer.endpoints.get_mut(&1).unwrap().values_mut() {
+        let [.., node, pod] = endpoint.ip[..] else { panic!() };
+        if *gone == format!("p{node}.{pod}") {
+            (endpoint.ready, endpoint.terminating) = (false, true);
+        }
+    }
+    node.dataplane().apply(&node.image(&fewer)).unwrap();
+    let tally = clients[0].tally("tcp", WEB, 6);
+    assert!(tally.len() == 1 && !tally.contains_key(gone), "{tally:?}");
+    assert_eq!(
+        clients[1].tally("tcp", WEB, 2).into_keys().next(),
+        taken.get(&(1, "tcp")).cloned()
+    );
+    // Away for longer than a second.
+    let mut short = state();
+    short.services.get_mut(&1).unwrap().affinity_timeout_s = 1;
+    node.dataplane().apply(&node.image(&short)).unwrap();
+    let mut seen = BTreeMap::new();
+    for _ in 0..4 {
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        seen.extend(clients[0].tally("tcp", WEB, 1));
+    }
+    assert_eq!(seen, each(1));
+    node.dataplane().apply(&node.image(&state())).unwrap();
+    assert_eq!(clients[0].tally("tcp", WEB, 8), each(2));
+}
+
+#[test]
 fn idle_flows_go_and_busy_ones_stay() {
     let cluster = Cluster::start();
     let mut client = cluster.client(false);
@@ -525,6 +587,63 @@ fn connections_to_a_backend_that_is_gone_are_reset_and_datagrams_move_on() {
     assert!(error.starts_with("ConnectionReset"), "{error}, {}", cluster.drops());
     let source = client.run(&format!("udp-from 0.0.0.0:40404 {UDP}"));
     assert!(source.starts_with("p1.3 "), "{source}");
+}
+
+#[test]
+fn a_direct_connection_lives_beside_a_services_flow_with_its_port_and_after_it() {
+    let cluster = Cluster::start();
+    let node = &cluster.fabric.nodes[0];
+    // Of one pod: connections of the first are translated packet by packet, those of the second at the socket.
+    let mut clients = [cluster.client(false), cluster.client(true)];
+    for (number, ip, name) in [(0, "10.42.1.3", "p1.3"), (1, "10.42.2.2", "p2.2")] {
+        let mut only = state();
+        only.endpoints.get_mut(&1).unwrap().retain(|at, _| *at == octets(ip));
+        node.dataplane().apply(&node.image(&only)).unwrap();
+        let check = |what: &str, answer: &str, port: &str| {
+            let expected = format!("{name} 10.42.1.2:{port}");
+            assert!(
+                answer.starts_with(&expected),
+                "{what}: {answer} is not {expected}, {}",
+                cluster.drops()
+            );
+        };
+        for (direct, client, port) in [(&*format!("{ip}:8080"), 0, 45_000 + number), (WEB, 1, 45_010 + number)] {
+            let own = port.to_string();
+            check("service", &clients[0].run(&format!("hold-from a {port} {WEB}")), &own);
+            let answer = clients[client].run(&format!("hold-from b {port} {direct}"));
+            check("direct beside it", &answer, "6");
+            check("service again", &clients[0].run("say a"), &own);
+            check("direct again", &clients[client].run("say b"), "6");
+            let port = port + 100;
+            let own = port.to_string();
+            check("service", &clients[0].run(&format!("hold-from c {port} {WEB}")), &own);
+            clients[0].run("drop c");
+            wait_until_closed(node, port);
+            let answer = clients[client].run(&format!("hold-from d {port} {direct}"));
+            check("direct after it", &answer, &own);
+        }
+    }
+}
+
+/// Until the flow from a source port has seen the end of both sides.
+fn wait_until_closed(node: &fabric::Node, port: u16) {
+    let source = format!("10.42.1.2:{port}");
+    for _ in 0..100 {
+        let flows = node.dataplane().conntrack_json().unwrap();
+        let mut of_port = flows
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|flow| flow["source"] == *source);
+        if of_port.all(|flow| flow["state"] == "closed") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!(
+        "the flow from {source} did not close: {:?}",
+        node.dataplane().conntrack_json()
+    );
 }
 
 #[test]

@@ -118,6 +118,14 @@ fn from_pod() {
         .macs(OVERLAY_MAC, OVERLAY_SOURCE_MAC)
         .hop();
     check("to a service", run(&service), REDIRECT, &translated);
+    // Beside the service's flow: the port is a matter of chance; everything else is not.
+    let (action, bytes) = run(&sent(pod, "10.42.2.9:8080", SYN));
+    let port = u16::from_be_bytes([bytes[34], bytes[35]]);
+    assert!((61_000..=65_535).contains(&port), "{port}");
+    let direct = sent(&format!("10.42.1.2:{port}"), "10.42.2.9:8080", SYN)
+        .macs(OVERLAY_MAC, OVERLAY_SOURCE_MAC)
+        .hop();
+    check("to its backend directly", (action, bytes), REDIRECT, &direct);
     let spoofed = sent("10.42.1.9:1", "10.42.1.3:80", SYN);
     check("from another address", run(&spoofed), DROP, &spoofed);
     let spoofed = sent(pod, "10.42.1.3:80", SYN).macs(MAC_B, MAC_A);

@@ -122,6 +122,8 @@ pub struct Backend {
 pub struct Image {
     /// Backends that get new connections. Empty: connections are refused.
     pub sets: BTreeMap<SetName, BTreeSet<Backend>>,
+    /// Seconds for which a client keeps its backend, of sets with affinity. Every key is one of `sets`.
+    pub affinities_s: BTreeMap<SetName, u32>,
     /// Every value is a key of `sets`.
     pub frontends: BTreeMap<Frontend, SetName>,
     /// Addresses of all nodes, this one too.
@@ -188,6 +190,9 @@ fn add_service(image: &mut Image, service: &Service, endpoints: &BTreeMap<Vec<u8
         image
             .sets
             .insert(name.clone(), select(service, candidates(), port, protocol));
+        if service.affinity_timeout_s != 0 {
+            image.affinities_s.insert(name.clone(), service.affinity_timeout_s);
+        }
         for frontend in frontends {
             image.frontends.insert(frontend, name.clone());
         }

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, fs, io, net::IpAddr};
 use dataplane::{
     addr::{Addr, PROTO_ICMP, PROTO_TCP, PROTO_UDP, PortBe},
     layout::{
-        self, FRONTEND_OUTSIDE, FrontendKey, KIND_FORWARDED, KIND_MASQUERADE, KIND_NODE_PORT, KIND_SERVICE, NODE_LOCAL,
-        SCOPE_NODE_PORT, SITE_INNER, SITE_UPLINK_IN, SITE_UPLINK_OUT, STATE_ANSWERED, STATE_FIN, STATE_PAIR_FIN,
-        STATE_RESET, SlotKey, Tuple,
+        self, FRONTEND_OUTSIDE, FrontendKey, KIND_DIRECT, KIND_FORWARDED, KIND_MASQUERADE, KIND_NODE_PORT,
+        KIND_SERVICE, NODE_LOCAL, SCOPE_NODE_PORT, SITE_INNER, SITE_UPLINK_IN, SITE_UPLINK_OUT, STATE_ANSWERED,
+        STATE_FIN, STATE_PAIR_FIN, STATE_RESET, SlotKey, Tuple,
     },
     verdict::{ALL_HOOKS, ALL_REASONS, drop_index},
 };
@@ -20,8 +20,8 @@ use super::{
     desired::SetName,
     object::Maps,
     plan::{self, frontend_key},
+    pod_port::uid_of,
     table::Table,
-    uid_of,
 };
 
 pub(super) fn services(maps: &Maps, image: Option<&Image>) -> Result<Value, DumpError> {
@@ -58,6 +58,7 @@ pub(super) fn services(maps: &Maps, image: Option<&Image>) -> Result<Value, Dump
             },
             "id": frontend.service,
             "generation": frontend.generation,
+            "affinitySeconds": frontend.affinity_s(),
             "turn": maps.turns.get(&frontend.service)?.unwrap_or_default(),
             "backends": members,
         }));
@@ -154,6 +155,7 @@ pub(super) fn conntrack(maps: &Maps, now_s: u32) -> Result<Value, DumpError> {
                 KIND_NODE_PORT => "nodePort",
                 KIND_FORWARDED => "forwarded",
                 KIND_MASQUERADE => "masquerade",
+                KIND_DIRECT => "direct",
                 _ => "unknown",
             },
             "direction": if flow.reply == 0 { "original" } else { "reply" },
@@ -197,6 +199,7 @@ pub(super) fn maps(maps: &Maps) -> Result<Value, DumpError> {
         row(&maps.frontends)?,
         row(&maps.slots)?,
         row(&maps.backends)?,
+        row(&maps.affinities)?,
         row(&maps.pods)?,
         row(&maps.nodes)?,
         row(&maps.routes)?,

@@ -11,9 +11,9 @@ use aya::{
 use dataplane::{
     addr::Addr,
     layout::{
-        BACKENDS_MAX, Backend, Config, FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX, Flow, FlowKey, FragmentKey,
-        FragmentPorts, Frontend, FrontendKey, KnownNode, LocalPod, NODES_MAX, PODS_MAX, ROUTES_MAX, Route, RouteKey,
-        SERVICES_MAX, SLOTS_MAX, SlotKey, SocketPeer, SocketPeers,
+        AFFINITIES_MAX, Affinity, AffinityKey, BACKENDS_MAX, Backend, Config, FLOWS_MAX, FRAGMENTS_MAX, FRONTENDS_MAX,
+        Flow, FlowKey, FragmentKey, FragmentPorts, Frontend, FrontendKey, KnownNode, LocalPod, NODES_MAX, PODS_MAX,
+        ROUTES_MAX, Route, RouteKey, SERVICES_MAX, SLOTS_MAX, SlotKey, SocketPeer, SocketPeers,
     },
     verdict::DROPS_MAX,
 };
@@ -30,6 +30,7 @@ const CONFIG: Spec = Spec::new::<u32, Config>("CONFIG", Kind::Array, 1);
 const FRONTENDS: Spec = Spec::new::<FrontendKey, Frontend>("FRONTENDS", Kind::Hash, FRONTENDS_MAX);
 const SLOTS: Spec = Spec::new::<SlotKey, u32>("SLOTS", Kind::Hash, SLOTS_MAX);
 const BACKENDS: Spec = Spec::new::<u32, Backend>("BACKENDS", Kind::Hash, BACKENDS_MAX);
+const AFFINITIES: Spec = Spec::new::<AffinityKey, Affinity>("AFFINITIES", Kind::LruHash, AFFINITIES_MAX);
 const TURNS: Spec = Spec::new::<u32, u64>("TURNS", Kind::Array, SERVICES_MAX);
 const PODS: Spec = Spec::new::<Addr, LocalPod>("PODS", Kind::Hash, PODS_MAX);
 const NODES: Spec = Spec::new::<Addr, KnownNode>("NODES", Kind::Hash, NODES_MAX);
@@ -41,12 +42,13 @@ const SOCKETS: Spec = Spec::new::<u32, SocketPeer>("SOCKETS", Kind::SocketStorag
 const SOCKET_PEERS: Spec = Spec::new::<u32, SocketPeers>("SOCKET_PEERS", Kind::SocketStorage, 0);
 
 /// All maps that are pinned.
-const PINNED: [&Spec; 13] = [
+const PINNED: [&Spec; 14] = [
     &CONFIG,
     &FRONTENDS,
     &SLOTS,
     &BACKENDS,
     &TURNS,
+    &AFFINITIES,
     &PODS,
     &NODES,
     &ROUTES,
@@ -65,6 +67,7 @@ pub(super) struct Maps {
     pub(super) slots: Table<SlotKey, u32>,
     pub(super) backends: Table<u32, Backend>,
     pub(super) turns: Table<u32, u64>,
+    pub(super) affinities: Table<AffinityKey, Affinity>,
     pub(super) pods: Table<Addr, LocalPod>,
     pub(super) nodes: Table<Addr, KnownNode>,
     pub(super) routes: Table<RouteKey, Route>,
@@ -184,6 +187,7 @@ pub(super) fn load(pins: &Pins) -> Result<(Maps, Programs), LoadError> {
         slots: Table::open(SLOTS, &directory).map_err(LoadError::Layout)?,
         backends: Table::open(BACKENDS, &directory).map_err(LoadError::Layout)?,
         turns: Table::open(TURNS, &directory).map_err(LoadError::Layout)?,
+        affinities: Table::open(AFFINITIES, &directory).map_err(LoadError::Layout)?,
         pods: Table::open(PODS, &directory).map_err(LoadError::Layout)?,
         nodes: Table::open(NODES, &directory).map_err(LoadError::Layout)?,
         routes: Table::open(ROUTES, &directory).map_err(LoadError::Layout)?,

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use dataplane::{
     addr::{Addr, MAPPED_BITS, PortBe},
     layout::{
-        self, BACKENDS_MAX, FRONTEND_OUTSIDE, FRONTENDS_MAX, FrontendKey, KnownNode, NODE_LOCAL, NODES_MAX, ROUTES_MAX,
-        Route, RouteKey, SCOPE_ADDRESS, SCOPE_NODE_PORT, SERVICES_MAX, SLOTS_MAX, SlotKey,
+        self, AFFINITY_S_MAX, AFFINITY_SHIFT, BACKENDS_MAX, FRONTEND_OUTSIDE, FRONTENDS_MAX, FrontendKey, KnownNode,
+        NODE_LOCAL, NODES_MAX, ROUTES_MAX, Route, RouteKey, SCOPE_ADDRESS, SCOPE_NODE_PORT, SERVICES_MAX,
+        SLOT_OF_MEMBER, SLOTS_MAX, SlotKey,
     },
 };
 use ipnet::IpNet;
@@ -258,7 +259,7 @@ fn plan_services(
         *newest = (*newest).max(generation);
     }
     let mut slots = Vec::new();
-    let mut tables: BTreeMap<&SetName, (u32, u32, u32)> = BTreeMap::new();
+    let mut tables: BTreeMap<&SetName, (u32, u32, u32, u32)> = BTreeMap::new();
     for (name, set) in &image.sets {
         let Some(&service) = ids.get(name) else { continue };
         let wanted: BTreeSet<u32> = set
@@ -266,27 +267,34 @@ fn plan_services(
             .filter_map(|b| backend_ids.get(&backend_value(b)).copied())
             .collect();
         let held = newest.get(&service).copied().unwrap_or_default();
-        let (from, to) = (
-            SlotKey {
-                service,
-                generation: held,
-                slot: 0,
-            },
-            SlotKey {
-                service,
-                generation: held,
-                slot: u32::MAX,
-            },
-        );
-        let current: Vec<u32> = state.slots.range(from..=to).map(|(_, &id)| id).collect();
+        let slot = |slot| SlotKey {
+            service,
+            generation: held,
+            slot,
+        };
+        let current: Vec<u32> = state
+            .slots
+            .range(slot(0)..slot(SLOT_OF_MEMBER))
+            .map(|(_, &id)| id)
+            .collect();
+        let affinity_s = image.affinities_s.get(name).map_or(0, |&s| s.min(AFFINITY_S_MAX));
+        let members = if affinity_s == 0 {
+            BTreeSet::new()
+        } else {
+            wanted.clone()
+        };
+        let held_members = state.slots.range(slot(SLOT_OF_MEMBER)..=slot(u32::MAX));
         let count = wanted.len() as u32;
-        let same = current.len() == wanted.len() && current.iter().all(|id| wanted.contains(id));
+        let same = current.len() == wanted.len()
+            && current.iter().all(|id| wanted.contains(id))
+            && held_members.map(|(_, id)| id).eq(&members);
         let generation = if same { held } else { held.wrapping_add(1) };
         if !same {
             // Those that stay keep their order.
             let stay = current.iter().copied().filter(|id| wanted.contains(id));
             let come = wanted.iter().copied().filter(|id| !current.contains(id));
-            let entries = (0u32..).zip(stay.chain(come));
+            let by_id = members.iter().map(|&id| (SLOT_OF_MEMBER | id, id));
+            let entries = (0u32..).zip(stay.chain(come)).chain(by_id);
             slots.extend(entries.map(|(slot, id)| {
                 (
                     SlotKey {
@@ -298,18 +306,19 @@ fn plan_services(
                 )
             }));
         }
-        tables.insert(name, (service, generation, count));
+        tables.insert(name, (service, generation, count, affinity_s));
     }
     fits("SLOTS", SLOTS_MAX, state.slots.len() + slots.len())?;
     let frontends = image
         .frontends
         .iter()
         .filter_map(|(frontend, name)| {
-            let &(service, generation, count) = tables.get(name)?;
-            let flags = match frontend.listen {
+            let &(service, generation, count, affinity_s) = tables.get(name)?;
+            let outside = match frontend.listen {
                 Listen::Inside(_) => 0,
                 Listen::Everywhere(_) | Listen::Nodes => FRONTEND_OUTSIDE,
             };
+            let flags = outside | affinity_s << AFFINITY_SHIFT;
             Some((
                 frontend_key(frontend),
                 layout::Frontend {

@@ -15,171 +15,20 @@ use ipnet::Ipv4Net;
 use rtnetlink::{
     AddressMessageBuilder, Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
     packet_route::{
-        address::AddressAttribute,
-        link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+        link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkMessage},
         neighbour::NeighbourState,
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+        route::RouteMessage,
     },
 };
 use tokio::task::JoinHandle;
 
+mod error;
+mod message;
+
+pub use error::LinkError;
+pub use message::{Link, Via};
+use message::{address_of, default_link, destination, is_ours, link_of, route_message};
 pub use rtnetlink::packet_route::address::AddressScope;
-
-/// Routes made by Skep carry this number (`ip route show proto 83`), free in rtnetlink.h and rt_protos.
-const ROUTE_PROTOCOL: RouteProtocol = RouteProtocol::Other(83);
-
-/// A link, address, route or neighbour could not be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// No netlink socket.
-    #[error("open a netlink socket")]
-    Open(#[source] io::Error),
-    /// No runtime for work inside a namespace.
-    #[error("start a runtime")]
-    Runtime(#[source] io::Error),
-    /// The links could not be read.
-    #[error("read the links")]
-    ReadLinks(#[source] rtnetlink::Error),
-    /// The addresses could not be read.
-    #[error("read the addresses")]
-    ReadAddresses(#[source] rtnetlink::Error),
-    /// The routes could not be read.
-    #[error("read the routes")]
-    ReadRoutes(#[source] rtnetlink::Error),
-    /// A link could not be made.
-    #[error("make link {name}")]
-    MakeLink {
-        /// The link.
-        name: String,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A link could not be changed.
-    #[error("change link {name}")]
-    ChangeLink {
-        /// The link.
-        name: String,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A link could not be removed.
-    #[error("remove link {name}")]
-    RemoveLink {
-        /// The link.
-        name: String,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A link that was just made is not there.
-    #[error("link {0} is gone")]
-    Gone(String),
-    /// An address could not be given to a link.
-    #[error("give address {address} to link {link}")]
-    Address {
-        /// The address.
-        address: IpAddr,
-        /// The link.
-        link: String,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// An address could not be taken from a link.
-    #[error("take address {address} from link {link}")]
-    RemoveAddress {
-        /// The address.
-        address: IpAddr,
-        /// The link.
-        link: String,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A route could not be made.
-    #[error("make route to {destination}")]
-    MakeRoute {
-        /// Where to.
-        destination: Ipv4Net,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A route could not be removed.
-    #[error("remove route to {destination}")]
-    RemoveRoute {
-        /// Where to.
-        destination: Ipv4Net,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A neighbour could not be set.
-    #[error("set neighbour {address}")]
-    Neighbour {
-        /// The neighbour.
-        address: IpAddr,
-        /// Why.
-        #[source]
-        source: rtnetlink::Error,
-    },
-    /// A kernel setting could not be written.
-    #[error("write {value:?} to {path}")]
-    Setting {
-        /// File below /proc/sys.
-        path: PathBuf,
-        /// What was written.
-        value: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The namespace could not be entered.
-    #[error(transparent)]
-    Namespace(#[from] super::netns::NetnsError),
-}
-
-/// A link as the kernel has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Its number in this namespace.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// Largest packet, in bytes.
-    pub mtu: u32,
-    /// Its MAC; empty for a link that has none.
-    pub mac: Vec<u8>,
-    /// Administratively up.
-    pub up: bool,
-    /// `veth`, `vxlan`, `dummy`; none for hardware.
-    pub kind: Option<InfoKind>,
-}
-
-/// Where a route leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Via {
-    /// Neighbours on this link.
-    Link {
-        /// Index of the link.
-        index: u32,
-        /// The source address of what the node itself sends there.
-        source: Option<Ipv4Addr>,
-    },
-    /// A gateway on this link.
-    Gateway {
-        /// Index of the link.
-        index: u32,
-        /// The gateway.
-        gateway: Ipv4Addr,
-        /// The source address of what the node itself sends there.
-        source: Option<Ipv4Addr>,
-    },
-    /// Nowhere: the sender is told at once.
-    Unreachable,
-}
 
 /// The links, addresses and routes of the namespace it was opened in.
 #[derive(Debug)]
@@ -239,65 +88,37 @@ impl Netlink {
             .try_collect()
             .await
             .map_err(LinkError::ReadAddresses)?;
-        let mut addresses = Vec::new();
-        for message in messages {
-            // `Local` is the address itself; `Address` is the peer's on a point-to-point link.
-            let local = message.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
-                _ => None,
-            });
-            if let Some(ip) = local {
-                addresses.push((message.header.index, ip));
-            }
-        }
-        Ok(addresses)
+        Ok(messages.iter().filter_map(address_of).collect())
     }
 
-    /// The IPv4 routes of the main table that lead to a link and match `filter`.
-    async fn routes_where(&self, filter: impl Fn(&RouteMessage) -> bool) -> Result<Vec<RouteMessage>, LinkError> {
-        let all: Vec<RouteMessage> = self
-            .handle
+    /// All IPv4 routes.
+    async fn routes(&self) -> Result<Vec<RouteMessage>, LinkError> {
+        self.handle
             .route()
             .get(RouteMessageBuilder::<Ipv4Addr>::new().build())
             .execute()
             .try_collect()
             .await
-            .map_err(LinkError::ReadRoutes)?;
-        Ok(all.into_iter().filter(filter).collect())
+            .map_err(LinkError::ReadRoutes)
     }
 
     /// Index of the link that the IPv4 default route of the lowest metric leads to.
     pub async fn default_route_link(&self) -> Result<Option<u32>, LinkError> {
-        let routes = self
-            .routes_where(|route| {
-                route.header.destination_prefix_length == 0
-                    && route.header.table == libc::RT_TABLE_MAIN
-                    && route.header.kind == RouteType::Unicast
-            })
-            .await?;
-        Ok(routes
-            .iter()
-            .filter_map(|route| Some((priority(route), output(route)?)))
-            .min()
-            .map(|(_, index)| index))
+        Ok(default_link(&self.routes().await?))
     }
 
     /// Destinations of the routes of ours that lead to the link.
     pub async fn our_routes(&self, index: u32) -> Result<Vec<Ipv4Net>, LinkError> {
-        let routes = self
-            .routes_where(|route| route.header.protocol == ROUTE_PROTOCOL && output(route) == Some(index))
-            .await?;
-        Ok(routes.iter().filter_map(destination).collect())
+        let routes = self.routes().await?;
+        let ours = routes.iter().filter(|route| is_ours(route, Some(index)));
+        Ok(ours.filter_map(destination).collect())
     }
 
     /// Destinations of the routes of ours that lead nowhere.
     pub async fn our_unreachable_routes(&self) -> Result<Vec<Ipv4Net>, LinkError> {
-        let routes = self
-            .routes_where(|route| {
-                route.header.protocol == ROUTE_PROTOCOL && route.header.kind == RouteType::Unreachable
-            })
-            .await?;
-        Ok(routes.iter().filter_map(destination).collect())
+        let routes = self.routes().await?;
+        let ours = routes.iter().filter(|route| is_ours(route, None));
+        Ok(ours.filter_map(destination).collect())
     }
 
     /// A VXLAN device whose tunnel is chosen per packet, without address resolution, up.
@@ -541,75 +362,6 @@ pub fn set_if_there(path: &str, value: &str) -> Result<(), LinkError> {
         Err(LinkError::Setting { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
-}
-
-fn route_message(destination: Ipv4Net, via: Via) -> RouteMessage {
-    let route = RouteMessageBuilder::<Ipv4Addr>::new()
-        .protocol(ROUTE_PROTOCOL)
-        .destination_prefix(destination.network(), destination.prefix_len());
-    let with_source = |route: RouteMessageBuilder<Ipv4Addr>, source: Option<Ipv4Addr>| match source {
-        Some(source) => route.pref_source(source),
-        None => route,
-    };
-    match via {
-        Via::Link { index, source } => with_source(route.scope(RouteScope::Link).output_interface(index), source),
-        Via::Gateway { index, gateway, source } => with_source(route.output_interface(index).gateway(gateway), source),
-        Via::Unreachable => route.kind(RouteType::Unreachable),
-    }
-    .build()
-}
-
-fn link_of(message: LinkMessage) -> Link {
-    let mut link = Link {
-        index: message.header.index,
-        name: String::new(),
-        mtu: 0,
-        mac: Vec::new(),
-        up: message.header.flags.contains(LinkFlags::Up),
-        kind: None,
-    };
-    for attribute in message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name = name,
-            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-            LinkAttribute::Address(mac) => link.mac = mac,
-            LinkAttribute::LinkInfo(infos) => {
-                link.kind = infos.into_iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind),
-                    _ => None,
-                });
-            }
-            _ => {}
-        }
-    }
-    link
-}
-
-fn output(route: &RouteMessage) -> Option<u32> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
-    })
-}
-
-fn priority(route: &RouteMessage) -> u32 {
-    route
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            RouteAttribute::Priority(priority) => Some(*priority),
-            _ => None,
-        })
-        .unwrap_or(0)
-}
-
-fn destination(route: &RouteMessage) -> Option<Ipv4Net> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(ip)) => {
-            Ipv4Net::new(*ip, route.header.destination_prefix_length).ok()
-        }
-        _ => None,
-    })
 }
 
 fn errno(err: &rtnetlink::Error) -> Option<i32> {

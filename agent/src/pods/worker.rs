@@ -6,6 +6,7 @@
 
 mod adopt;
 mod carry_out;
+mod ending;
 mod happening;
 mod report;
 

@@ -576,3 +576,6 @@ fn removed_told(key: &ObjectKey, uid: String) -> Told {
     };
     Told { kind: Some(kind) }
 }
+
+#[cfg(test)]
+mod tests;

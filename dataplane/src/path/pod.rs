@@ -3,7 +3,7 @@
 use crate::{
     addr::{Addr, Mac},
     flow::{self, Opening},
-    layout::{Config, EXIT_ROUTE, Frontend, KIND_SERVICE, SITE_INNER, Tuple},
+    layout::{Config, EXIT_ROUTE, Frontend, KIND_DIRECT, KIND_SERVICE, SITE_INNER, Tuple},
     packet::Packet,
     path::{begin, follow, route},
     service::{self, Client},
@@ -34,21 +34,32 @@ pub fn from_pod<T: Tables>(tables: &T, link: u32, source_mac: &Mac, packet: &mut
         ..
     } = packet.key.tuple;
     let protocol = packet.key.protocol;
-    match service::frontend(tables, config, Client::Inside, &destination, destination_port, protocol) {
+    // One place that opens flows, for the verifier's sake.
+    let opening = match service::frontend(tables, config, Client::Inside, &destination, destination_port, protocol) {
         Some(frontend) => to_service(tables, config, packet, &frontend),
-        None => route(tables, config, &packet.key.tuple),
+        None if packet.is_syn() && flow::would_take_answers(tables, packet) => Ok(beside(config, packet)),
+        None => Err(route(tables, config, &packet.key.tuple)),
+    };
+    match opening {
+        Ok(opening) => begin(tables, config, packet, &opening),
+        Err(verdict) => verdict,
     }
 }
 
-/// The first packet to a service from a client that the socket hook did not see.
+/// The first packet to a service from a client that the socket hook did not see: a flow, or what becomes of it without.
 #[inline(always)]
-fn to_service<T: Tables>(tables: &T, config: &Config, packet: &mut Packet, frontend: &Frontend) -> Verdict {
+fn to_service<T: Tables>(
+    tables: &T,
+    config: &Config,
+    packet: &Packet,
+    frontend: &Frontend,
+) -> Result<Opening, Verdict> {
     if packet.is_tcp_midway() {
-        return Verdict::refuse(Reason::NoFlow);
+        return Err(Verdict::refuse(Reason::NoFlow));
     }
-    let chosen = match service::choose(tables, frontend) {
+    let chosen = match service::choose(tables, frontend, &packet.key.tuple.source) {
         Ok(chosen) => chosen,
-        Err(reason) => return Verdict::refuse(reason),
+        Err(reason) => return Err(Verdict::refuse(reason)),
     };
     let tuple = &packet.key.tuple;
     // A pod does not accept packets from its own address: where it reaches itself it sees another.
@@ -57,7 +68,7 @@ fn to_service<T: Tables>(tables: &T, config: &Config, packet: &mut Packet, front
     } else {
         tuple.source
     };
-    let opening = Opening {
+    Ok(Opening {
         tuple: Tuple {
             source,
             destination: chosen.addr,
@@ -73,8 +84,25 @@ fn to_service<T: Tables>(tables: &T, config: &Config, packet: &mut Packet, front
         backend: chosen.id,
         keep_port: true,
         ports: config.masquerade_ports,
-    };
-    begin(tables, config, packet, &opening)
+    })
+}
+
+/// A connection without a service whose source port a service's flow to the same end holds: from another port, so
+/// that the answers of both can be told apart.
+#[inline(always)]
+const fn beside(config: &Config, packet: &Packet) -> Opening {
+    Opening {
+        tuple: packet.key.tuple,
+        kind: KIND_DIRECT,
+        exit: EXIT_ROUTE,
+        reply_site: SITE_INNER,
+        reply_exit: EXIT_ROUTE,
+        via: Addr::ANY,
+        service: 0,
+        backend: 0,
+        keep_port: false,
+        ports: config.masquerade_ports,
+    }
 }
 
 /// A packet that the host's stack sends to a pod: answers of what is not a pod get the service's address back.

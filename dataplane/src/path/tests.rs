@@ -5,7 +5,7 @@ use crate::{
     addr::{Addr, PROTO_ICMP, PROTO_TCP, PROTO_UDP, PortBe},
     layout::FlowKey,
     model::{Model, POD_MAC, addr},
-    packet::{TCP_ACK, TCP_SYN},
+    packet::{TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN},
     verdict::Action,
 };
 
@@ -194,6 +194,122 @@ fn a_pod_that_reaches_itself_sees_another_address() {
         packet("10.42.1.2:8080", "169.254.42.1:40000", PROTO_TCP, TCP_SYN | TCP_ACK),
     );
     assert_eq!(back, pair("deliver 2", "10.43.0.1:80 > 10.42.1.2:40000"));
+}
+
+/// What a backend sends back, wherever it is.
+fn backend_answers(model: &Model, backend: &str, to: &str, protocol: u8, flags: u8) -> (String, String) {
+    let answer = packet(backend, to, protocol, flags);
+    if model.pods.contains_key(&answer.key.tuple.source) {
+        pod_sends(model, answer)
+    } else {
+        overlay_brings(model, "192.168.0.2", VNI_POD, answer)
+    }
+}
+
+#[test]
+fn a_direct_connection_is_never_answered_as_the_service_that_had_its_port() {
+    /// Whether in the direction of the first packet, and TCP's flags.
+    type Sent = (bool, u8);
+    let client = "10.42.1.2:40000";
+    let fins: &[Sent] = &[(true, TCP_FIN | TCP_ACK), (false, TCP_FIN | TCP_ACK)];
+    // What the service's connection went through, seconds until the direct one, and the source port that this sees.
+    let table: [(&str, &[Sent], u32, u16); 6] = [
+        ("reset", &[(false, TCP_RST)], 0, 40_000),
+        ("closed", fins, 0, 40_000),
+        ("never answered, long ago", &[], 61, 40_000),
+        ("never answered, just now", &[], 0, 61_000),
+        ("open", &[(false, TCP_SYN | TCP_ACK)], 0, 61_000),
+        ("closed in one direction", &fins[..1], 0, 61_000),
+    ];
+    for (backend, out) in [
+        ("10.42.1.3:8080", "deliver 3"),
+        ("10.42.2.2:8080", "tunnel 192.168.0.2"),
+    ] {
+        for (name, packets, later_s, port) in table {
+            let what = format!("{name}, {backend}");
+            let mut model = Model::node_1();
+            let (ip, service_port) = backend.split_once(':').unwrap();
+            model.serve(&[(ip, service_port.parse().unwrap())]);
+            pod_sends(&model, syn(client, "10.43.0.1:80"));
+            for &(forward, flags) in packets {
+                if forward {
+                    pod_sends(&model, packet(client, "10.43.0.1:80", PROTO_TCP, flags));
+                } else {
+                    backend_answers(&model, backend, client, PROTO_TCP, flags);
+                }
+            }
+            model.now.set(model.now.get() + later_s);
+            let seen = format!("10.42.1.2:{port}");
+            for flags in [TCP_SYN, TCP_SYN, TCP_ACK] {
+                let sent = pod_sends(&model, packet(client, backend, PROTO_TCP, flags));
+                assert_eq!(sent, pair(out, &format!("{seen} > {backend}")), "{what}");
+            }
+            let back = backend_answers(&model, backend, &seen, PROTO_TCP, TCP_SYN | TCP_ACK);
+            assert_eq!(back, pair("deliver 2", &format!("{backend} > {client}")), "{what}");
+            if port == 40_000 {
+                assert!(model.flows.borrow().is_empty(), "{what}: nothing is left to translate");
+                continue;
+            }
+            // The service's connection lives on beside it.
+            let sent = pod_sends(&model, packet(client, "10.43.0.1:80", PROTO_TCP, TCP_ACK));
+            assert_eq!(sent, pair(out, &format!("{client} > {backend}")), "{what}");
+            let back = backend_answers(&model, backend, client, PROTO_TCP, TCP_ACK);
+            assert_eq!(back, pair("deliver 2", &format!("10.43.0.1:80 > {client}")), "{what}");
+        }
+    }
+}
+
+#[test]
+fn datagrams_sent_directly_are_answered_as_such_once_the_service_flow_is_idle() {
+    let (client, backend) = ("10.42.1.2:40000", "10.42.2.2:8080");
+    let sent = |model: &Model, to: &str| pod_sends(model, packet(client, to, PROTO_UDP, 0));
+    let answered = |model: &Model| backend_answers(model, backend, client, PROTO_UDP, 0).1;
+    let (as_service, as_itself) = ("10.43.0.1:80 > 10.42.1.2:40000", "10.42.2.2:8080 > 10.42.1.2:40000");
+    // Whether the service answered; seconds until the direct datagram.
+    for (was_answered, later_s, expected) in [
+        (false, 30, as_service),
+        (false, 31, as_itself),
+        (true, 31, as_service),
+        (true, 120, as_service),
+        (true, 121, as_itself),
+    ] {
+        let mut model = Model::node_1();
+        model.serve(&[("10.42.2.2", 8080)]);
+        sent(&model, "10.43.0.1:80");
+        if was_answered {
+            assert_eq!(answered(&model), as_service);
+        }
+        model.now.set(model.now.get() + later_s);
+        let direct = sent(&model, backend);
+        assert_eq!(direct, pair("tunnel 192.168.0.2", &format!("{client} > {backend}")));
+        assert_eq!(answered(&model), expected, "answered {was_answered}, {later_s} s later");
+    }
+    // A client that goes on sending keeps its flow, however late the first answer is.
+    let mut model = Model::node_1();
+    model.serve(&[("10.42.2.2", 8080)]);
+    for _ in 0..4 {
+        sent(&model, "10.43.0.1:80");
+        model.now.set(model.now.get() + 20);
+    }
+    assert_eq!(answered(&model), as_service);
+}
+
+#[test]
+fn a_packet_that_needs_no_translation_costs_one_look_up_and_the_start_of_a_connection_two() {
+    let model = Model::node_1();
+    for to in ["10.42.1.3:80", "10.42.2.2:80"] {
+        for (what, protocol, flags, expected) in [
+            ("syn", PROTO_TCP, TCP_SYN, 2),
+            ("answer to a syn", PROTO_TCP, TCP_SYN | TCP_ACK, 1),
+            ("segment", PROTO_TCP, TCP_ACK, 1),
+            ("datagram", PROTO_UDP, 0, 1),
+            ("echo", PROTO_ICMP, 0, 1),
+        ] {
+            model.flow_lookups.set(0);
+            pod_sends(&model, packet("10.42.1.2:1", to, protocol, flags));
+            assert_eq!(model.flow_lookups.get(), expected, "{what} to {to}");
+        }
+    }
 }
 
 #[test]

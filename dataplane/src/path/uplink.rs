@@ -60,7 +60,7 @@ fn to_service<T: Tables>(tables: &T, config: &Config, packet: &mut Packet, front
     if packet.is_tcp_midway() {
         return Verdict::refuse(Reason::NoFlow);
     }
-    let chosen = match service::choose(tables, frontend) {
+    let chosen = match service::choose(tables, frontend, &packet.key.tuple.source) {
         Ok(chosen) => chosen,
         Err(reason) => return Verdict::refuse(reason),
     };

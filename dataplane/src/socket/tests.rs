@@ -2,16 +2,17 @@
 
 use super::{DATAGRAM_IDLE_S, Selection, answers, holds, select};
 use crate::{
-    addr::{PROTO_TCP, PROTO_UDP, PortBe},
+    addr::{Addr, PROTO_TCP, PROTO_UDP, PortBe},
     layout::{SOCKET_PEERS_MAX, SocketPeer, SocketPeers},
     model::{Model, addr},
     verdict::Reason,
 };
 
 const PORT: PortBe = PortBe::new(80);
+const CLIENT: Addr = Addr::of_namespace(1);
 
 fn peer(model: &Model, to: &str, port: u16) -> SocketPeer {
-    match select(model, &addr(to), PortBe::new(port), PROTO_TCP) {
+    match select(model, &CLIENT, &addr(to), PortBe::new(port), PROTO_TCP) {
         Selection::Peer(peer) => peer,
         other => panic!("{other:?}"),
     }
@@ -51,14 +52,14 @@ fn what_is_no_service_stays_and_what_has_no_backend_is_refused() {
     ];
     for (ip, port, expected) in table {
         assert_eq!(
-            select(&model, &addr(ip), PortBe::new(port), PROTO_TCP),
+            select(&model, &CLIENT, &addr(ip), PortBe::new(port), PROTO_TCP),
             expected,
             "{ip}:{port}"
         );
     }
     model.config = None;
     assert_eq!(
-        select(&model, &addr("10.43.0.1"), PORT, PROTO_TCP),
+        select(&model, &CLIENT, &addr("10.43.0.1"), PORT, PROTO_TCP),
         Selection::Unchanged
     );
 }
@@ -67,7 +68,7 @@ fn what_is_no_service_stays_and_what_has_no_backend_is_refused() {
 fn a_selection_for_datagrams_holds_while_it_is_used_and_its_backend_serves() {
     let mut model = Model::node_1();
     model.serve(&[("10.42.1.2", 53)]);
-    let Selection::Peer(held) = select(&model, &addr("10.43.0.1"), PORT, PROTO_UDP) else {
+    let Selection::Peer(held) = select(&model, &CLIENT, &addr("10.43.0.1"), PORT, PROTO_UDP) else {
         panic!()
     };
     let now = held.seen;

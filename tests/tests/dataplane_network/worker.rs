@@ -7,9 +7,9 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     io::{self, BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
     path::Path,
@@ -18,7 +18,16 @@ use std::{
     time::Duration,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::{
+        socket::{
+            AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, bind, setsockopt, socket,
+            sockopt::{ReuseAddr, SendTimeout},
+        },
+        time::{TimeVal, TimeValLike},
+    },
+};
 
 /// Set in a worker process.
 const MARK: &str = "SKEP_TEST_DATAPLANE_WORKER";
@@ -193,6 +202,13 @@ fn carry_out(words: &[&str], held: &mut HashMap<String, BufReader<TcpStream>>) -
             held.insert((*id).to_owned(), stream);
             Ok(text)
         }
+        ["hold-from", id, port, address] => {
+            let mut stream = connect_from(port.parse().map_err(io::Error::other)?, address)?;
+            let text = exchange(&mut stream)?;
+            held.insert((*id).to_owned(), stream);
+            Ok(text)
+        }
+        ["drop", id] => Ok(format!("{:?}", held.remove(*id).map(|_| "closed"))),
         ["say", id] => exchange(held.get_mut(*id).ok_or(io::ErrorKind::NotFound)?),
         ["bulk", address, megabytes] => bulk(address, megabytes.parse().map_err(io::Error::other)?),
         _ => Err(io::Error::other(format!("unknown command {words:?}"))),
@@ -202,6 +218,25 @@ fn carry_out(words: &[&str], held: &mut HashMap<String, BufReader<TcpStream>>) -
 fn connect(address: &str) -> io::Result<BufReader<TcpStream>> {
     let address: SocketAddr = address.parse().map_err(io::Error::other)?;
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(BufReader::new(stream))
+}
+
+/// From a source port that another connection may have, or have had.
+fn connect_from(port: u16, address: &str) -> io::Result<BufReader<TcpStream>> {
+    let address: SocketAddrV4 = address.parse().map_err(io::Error::other)?;
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::Tcp,
+    )?;
+    setsockopt(&socket, ReuseAddr, &true)?;
+    let patience = TimeVal::seconds(PATIENCE.as_secs().try_into().map_err(io::Error::other)?);
+    setsockopt(&socket, SendTimeout, &patience)?;
+    bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port))?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrIn::from(address))?;
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(BufReader::new(stream))
 }

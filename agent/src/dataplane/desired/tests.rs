@@ -124,6 +124,23 @@ fn a_service_answers_on_its_cluster_ip_its_external_ips_and_every_node() {
 }
 
 #[test]
+fn affinity_is_of_every_port_of_a_service_that_has_it() {
+    for affinity_timeout_s in [0, 10_800] {
+        let mut service = web();
+        service.affinity_timeout_s = affinity_timeout_s;
+        service.ports.push(port("admin", WireProtocol::Tcp, 81, 0));
+        let image = image(&state(service, &[(1, 'r', "n1")]), &context());
+        let of_web: Vec<_> = image.sets.keys().filter(|name| name.service == "web").collect();
+        assert_eq!(of_web.len(), 2);
+        for name in of_web {
+            let found = image.affinities_s.get(name).copied().unwrap_or_default();
+            assert_eq!(found, affinity_timeout_s, "{name:?}");
+        }
+        assert!(image.affinities_s.len() <= 2, "the DNS service has none");
+    }
+}
+
+#[test]
 fn dns_ends_at_this_nodes_server_with_and_without_its_service() {
     let mut dns = web();
     dns.namespace = "kube-system".to_owned();

@@ -226,6 +226,53 @@ fn a_set_that_does_not_change_is_not_written_and_those_that_stay_keep_their_slot
 }
 
 #[test]
+fn sets_with_affinity_have_their_members_under_their_ids_too() {
+    let mut state = State::default();
+    let with = |affinity_s: u32, backends: &[u8]| {
+        let mut image = image(&[("a1", backends), ("b2", &[1, 2])]);
+        if affinity_s != 0 {
+            image.affinities_s.insert(set_name("a1"), affinity_s);
+        }
+        image
+    };
+    let (slots, flip) = (
+        ["put slots", "put frontends", "wait", "delete slots"],
+        ["put frontends"],
+    );
+    let same_set: [(u32, &[&str]); 5] = [(10_800, &slots), (60, &flip), (60, &[]), (u32::MAX, &flip), (0, &slots)];
+    advance(&mut state, &with(0, &[1, 2]));
+    for (affinity_s, steps) in same_set {
+        assert_eq!(advance(&mut state, &with(affinity_s, &[1, 2])), steps, "{affinity_s}");
+        check_members(&state, affinity_s.min(AFFINITY_S_MAX));
+    }
+    for backends in [&[1, 2][..], &[2, 3, 4], &[], &[1]] {
+        advance(&mut state, &with(60, backends));
+        check_members(&state, 60);
+    }
+}
+
+/// Every frontend says how long clients of its service keep their backend, and who is a member, if need be.
+fn check_members(state: &State, affinity_of_a1_s: u32) {
+    for (key, frontend) in &state.frontends {
+        let is_a1 = key.addr == Addr::from_v4([10, 43, 0, 1]) || key.port == PortBe::new(30_001);
+        let expected_s = if is_a1 { affinity_of_a1_s } else { 0 };
+        assert_eq!(frontend.affinity_s(), expected_s, "{key:?}");
+        let (mut chosen, mut members) = (BTreeSet::new(), BTreeSet::new());
+        for (slot, &id) in state.slots.iter().filter(|(slot, _)| slot.service == frontend.service) {
+            assert_eq!(slot.generation, frontend.generation, "{key:?}");
+            if slot.slot & SLOT_OF_MEMBER == 0 {
+                chosen.insert(id);
+            } else {
+                assert_eq!(slot.slot, SLOT_OF_MEMBER | id, "{key:?}");
+                members.insert(id);
+            }
+        }
+        let expected = if expected_s == 0 { BTreeSet::new() } else { chosen };
+        assert_eq!(members, expected, "{key:?}");
+    }
+}
+
+#[test]
 fn leftovers_of_an_agent_that_died_between_steps_are_cleared() {
     let mut state = State::default();
     advance(&mut state, &image(&[("a1", &[1, 2])]));

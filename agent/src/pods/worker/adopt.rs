@@ -3,7 +3,7 @@
 //! Never here: trusting half of anything. What is not whole is undone or made again.
 
 use api::Timestamp;
-use reconcile::pod::{Attempt, AttemptState, Exit, ExitReason, Health, Record};
+use reconcile::pod::{Attempt, AttemptState, Health, Record};
 use tracing::{info, warn};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     },
     Live, Task,
     carry_out::ATTEMPTS_MAX,
-    happening::not_started,
+    ending,
 };
 use crate::runtime::bundle::State;
 
@@ -150,32 +150,15 @@ impl Task {
 
 /// An attempt as its shim left it. One that is live without a shim is to be cleared.
 fn attempt_of(number: u32, record: &AttemptRecord, state: &Option<State>, has_shim: bool) -> Attempt {
-    let state = match state {
-        Some(State::Exited {
-            started_at,
-            finished_at,
-            code,
-            signal,
-            oom,
-        }) if !has_shim => AttemptState::Exited(Exit {
-            started_at: Some(*started_at),
-            finished_at: *finished_at,
-            code: *code,
-            signal: *signal,
-            reason: match (oom, code) {
-                (true, _) => ExitReason::OomKilled,
-                (false, 0) => ExitReason::Completed,
-                (false, _) => ExitReason::Error,
-            },
-            message: String::new(),
-        }),
-        Some(State::Failed { at, message }) if !has_shim => AttemptState::Exited(not_started(*at, message.clone())),
+    let state_while_live = match state {
         // A shim that is cleaning up says how it ended when it is gone.
         Some(State::Running { started_at, .. } | State::Exited { started_at, .. }) => AttemptState::Running {
             started_at: *started_at,
         },
         Some(State::Failed { .. }) | None => AttemptState::Starting,
     };
+    let end = state.as_ref().filter(|_| !has_shim).and_then(ending::recorded);
+    let state = end.map_or(state_while_live, AttemptState::Exited);
     Attempt {
         number,
         crash_level: record.crash_level,

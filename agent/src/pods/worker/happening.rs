@@ -6,7 +6,7 @@ use std::io::Read as _;
 
 use api::Timestamp;
 use reconcile::pod::{
-    Attempt, AttemptState, Exit, ExitReason, Note, Refusal, RefusalReason, Sandbox, observed::Failure, probe::ProbeKind,
+    Attempt, AttemptState, Exit, Health, Note, Refusal, RefusalReason, Sandbox, observed::Failure, probe::ProbeKind,
 };
 use tracing::{info, warn};
 
@@ -21,6 +21,7 @@ use super::{
     },
     Live, Task,
     carry_out::ATTEMPTS_MAX,
+    ending,
 };
 use crate::{
     runtime::bundle::{Bundle, State},
@@ -29,13 +30,6 @@ use crate::{
 
 /// Longest message taken from a container: kubelet's limit.
 const TERMINATION_MESSAGE_BYTES_MAX: u64 = 4096;
-/// Most of a log's end that stands in for a missing message: kubelet's limits.
-const FALLBACK_LINES_MAX: usize = 80;
-const FALLBACK_BYTES_MAX: usize = 2048;
-/// What a killed container exits with, as shells count.
-const EXIT_KILLED: i32 = 137;
-/// What a container that never ran "exits" with.
-const EXIT_NOT_STARTED: i32 = 128;
 
 /// Something that a worker waits for.
 #[derive(Debug)]
@@ -250,17 +244,7 @@ impl Task {
             return;
         }
         history.attempts.pop();
-        let level = match &history.refusal {
-            Some(former) if former.reason == refused.reason => former.level,
-            _ => 0,
-        };
-        history.refusal = Some(Refusal {
-            reason: refused.reason,
-            message: refused.message,
-            at: Timestamp::now(),
-            level: level.saturating_add(1),
-            retry_now: false,
-        });
+        history.refusal = Some(refusal(history.refusal.as_ref(), refused, Timestamp::now()));
         let home = self.home.clone();
         let name = name.to_owned();
         // An attempt that never was leaves nothing.
@@ -270,34 +254,20 @@ impl Task {
     async fn heard(&mut self, name: &str, number: u32, heard: Heard) {
         match heard {
             Heard::Running { started_at } => self.running(name, number, started_at).await,
-            Heard::Ended(Some(State::Exited {
-                started_at,
-                finished_at,
-                code,
-                signal,
-                oom,
-            })) => {
-                let exit = Exit {
-                    started_at: Some(started_at),
-                    finished_at,
-                    code,
-                    signal,
-                    reason: match (oom, code) {
-                        (true, _) => ExitReason::OomKilled,
-                        (false, 0) => ExitReason::Completed,
-                        (false, _) => ExitReason::Error,
-                    },
-                    message: String::new(),
+            Heard::Ended(state) => {
+                let Some(exit) = state.as_ref().and_then(ending::recorded) else {
+                    self.lost(name, number, state);
+                    return;
                 };
-                let exit = self.with_message(name, number, exit).await;
+                let exit = if exit.started_at.is_some() {
+                    self.with_message(name, number, exit).await
+                } else {
+                    self.announce(&Note::warning("Failed", format!("Error: {}", exit.message)))
+                        .await;
+                    exit
+                };
                 self.exited(name, number, exit);
             }
-            Heard::Ended(Some(State::Failed { at, message })) => {
-                self.announce(&Note::warning("Failed", format!("Error: {message}")))
-                    .await;
-                self.exited(name, number, not_started(at, message));
-            }
-            Heard::Ended(state @ (Some(State::Running { .. }) | None)) => self.lost(name, number, state),
         }
     }
 
@@ -359,7 +329,7 @@ impl Task {
             "container ended"
         );
         attempt.state = AttemptState::Exited(exit);
-        attempt.health = reconcile::pod::Health::default();
+        attempt.health = Health::default();
         self.live.remove(name);
     }
 
@@ -401,28 +371,18 @@ impl Task {
         let Some(attempt) = self.latest(name, number) else {
             return;
         };
+        let Some(verdict) = answer.verdict else { return };
         let own_grace = |probe: Option<&api::k8s_openapi::api::core::v1::Probe>| {
             probe.and_then(|probe| probe.termination_grace_period_seconds)
         };
-        let container = container.as_ref();
-        match (answer.kind, answer.verdict) {
-            (_, None) => {}
-            (ProbeKind::Readiness, Some(ready)) => attempt.health.ready = ready,
-            (ProbeKind::Liveness, Some(true)) => {}
-            (ProbeKind::Liveness, Some(false)) => {
-                attempt.health.failed = Some("failed liveness probe".to_owned());
-                attempt.health.failed_grace_s =
-                    own_grace(container.and_then(|container| container.liveness_probe.as_ref()));
-            }
-            (ProbeKind::Startup, Some(true)) => {
-                attempt.health.started = true;
-                self.start_probes(name);
-            }
-            (ProbeKind::Startup, Some(false)) => {
-                attempt.health.failed = Some("failed startup probe".to_owned());
-                attempt.health.failed_grace_s =
-                    own_grace(container.and_then(|container| container.startup_probe.as_ref()));
-            }
+        let own_grace_s = container.as_ref().and_then(|container| match answer.kind {
+            ProbeKind::Startup => own_grace(container.startup_probe.as_ref()),
+            ProbeKind::Liveness => own_grace(container.liveness_probe.as_ref()),
+            ProbeKind::Readiness => None,
+        });
+        judge(&mut attempt.health, answer.kind, verdict, own_grace_s);
+        if answer.kind == ProbeKind::Startup && verdict {
+            self.start_probes(name);
         }
     }
 
@@ -454,18 +414,6 @@ impl Task {
     }
 }
 
-/// The end of an attempt that never ran.
-pub(super) fn not_started(at: Timestamp, message: String) -> Exit {
-    Exit {
-        started_at: None,
-        finished_at: at,
-        code: EXIT_NOT_STARTED,
-        signal: None,
-        reason: ExitReason::StartError,
-        message,
-    }
-}
-
 /// Removes what a killed shim left in the bundle, and writes down that this was the end.
 fn clear_loss(bundle: &Bundle, state: Option<State>) -> Exit {
     if let Err(err) = volume::unmount(&bundle.rootfs()) {
@@ -474,33 +422,10 @@ fn clear_loss(bundle: &Bundle, state: Option<State>) -> Exit {
             "root filesystem of a lost container not unmounted"
         );
     }
-    let now = Timestamp::now();
     if let Ok(config) = bundle.shim_config() {
         let _ = super::super::layout::remove_dir(&config.runtime_dir.join(&config.id));
     }
-    let (left, exit) = match state {
-        Some(State::Running { started_at, .. }) => (
-            State::Exited {
-                started_at,
-                finished_at: now,
-                code: EXIT_KILLED,
-                signal: None,
-                oom: false,
-            },
-            unknown(Some(started_at), now),
-        ),
-        Some(State::Exited { .. } | State::Failed { .. }) | None => {
-            let message = match complaints(bundle) {
-                said if said.is_empty() => "the container's shim was killed before it had started it".to_owned(),
-                said => said,
-            };
-            let failed = State::Failed {
-                at: now,
-                message: message.clone(),
-            };
-            (failed, not_started(now, message))
-        }
-    };
+    let (left, exit) = ending::lost(state, complaints(bundle), Timestamp::now());
     if let Err(err) = bundle.write_state(&left) {
         warn!(
             error = &err as &dyn std::error::Error,
@@ -510,25 +435,41 @@ fn clear_loss(bundle: &Bundle, state: Option<State>) -> Exit {
     exit
 }
 
-fn unknown(started_at: Option<Timestamp>, finished_at: Timestamp) -> Exit {
-    Exit {
-        started_at,
-        finished_at,
-        code: EXIT_KILLED,
-        signal: None,
-        reason: ExitReason::Unknown,
-        message: "The container could not be located when the pod was terminated".to_owned(),
+/// One more refusal: `level` counts those in a row that have the same reason.
+fn refusal(former: Option<&Refusal>, refused: Refused, at: Timestamp) -> Refusal {
+    let level = match former {
+        Some(former) if former.reason == refused.reason => former.level,
+        Some(_) | None => 0,
+    };
+    Refusal {
+        reason: refused.reason,
+        message: refused.message,
+        at,
+        level: level.saturating_add(1),
+        retry_now: false,
     }
 }
 
+/// What a probe's verdict says of a container. `own_grace_s` is the probe's own time to stop.
+fn judge(health: &mut Health, kind: ProbeKind, verdict: bool, own_grace_s: Option<i64>) {
+    let mut fail = |what: &str| {
+        health.failed = Some(what.to_owned());
+        health.failed_grace_s = own_grace_s;
+    };
+    match (kind, verdict) {
+        (ProbeKind::Readiness, ready) => health.ready = ready,
+        (ProbeKind::Liveness, true) => {}
+        (ProbeKind::Liveness, false) => fail("failed liveness probe"),
+        (ProbeKind::Startup, true) => health.started = true,
+        (ProbeKind::Startup, false) => fail("failed startup probe"),
+    }
+}
+
+/// End of what a log's file holds that may be wanted.
 fn end_of_log(path: &std::path::Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
-    let tail = lines[lines.len().saturating_sub(FALLBACK_LINES_MAX)..].join("\n");
-    let start = tail.len().saturating_sub(FALLBACK_BYTES_MAX);
-    let start = (start..tail.len())
-        .find(|at| tail.is_char_boundary(*at))
-        .unwrap_or(tail.len());
-    tail[start..].to_owned()
+    ending::last_words(&String::from_utf8_lossy(&text))
 }
+
+#[cfg(test)]
+mod tests;
