@@ -14,6 +14,7 @@ mod objects;
 mod openapi;
 mod path;
 mod query;
+mod remainder;
 mod status;
 mod subresources;
 mod table;
@@ -84,6 +85,7 @@ impl Rest {
             .unwrap_or_else(Caller::anonymous);
         let (parts, body) = request.into_parts();
         let (method, path, user) = (parts.method.clone(), parts.uri.path().to_owned(), caller.user.clone());
+        let (body, remainder) = remainder::lend(body);
         // A request that hits a bug must not take the other requests of its connection with it.
         let answer = AssertUnwindSafe(self.answer(caller, parts, body)).catch_unwind().await;
         let response = match answer {
@@ -91,6 +93,9 @@ impl Rest {
             Ok(Err(error)) => status::refuse(&error),
             Err(_) => status::refuse(&ApiError::Panicked),
         };
+        if response.status().is_client_error() || response.status().is_server_error() {
+            remainder.discard().await;
+        }
         debug!(%method, path, user, code = response.status().as_u16(), "request");
         response
     }

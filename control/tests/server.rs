@@ -165,6 +165,33 @@ async fn a_server_lets_the_administrator_in_and_comes_back_as_it_was() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn bodies_that_are_too_large_or_of_no_use_are_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = start(dir).await;
+    let object = json!({ "metadata": { "name": "large" }, "data": { "a": "x".repeat(16 << 20) } });
+    let config_maps = "/api/v1/namespaces/default/configmaps";
+    for (who, path, code, said) in [
+        (
+            Who::Admin,
+            config_maps,
+            413,
+            "Request entity too large: limit is 3145728",
+        ),
+        (Who::Nobody, config_maps, 403, "cannot create resource"),
+        (Who::Admin, "/api/v1/namespaces/default/gizmos", 404, "could not find"),
+    ] {
+        // A client writes its whole body before it reads: all of it must be taken, or it reports a broken pipe.
+        let (status, answer) = request(dir, server.port, who, "POST", path, Some(object.clone()))
+            .await
+            .unwrap();
+        assert_eq!(status.as_u16(), code, "{path}: {answer}");
+        assert!(answer.contains(said), "{path}: {answer}");
+    }
+    server.stop().await;
+}
+
 /// Calls the node stream's `Join` over HTTP/2, answers its gRPC status.
 async fn join(dir: &Path, port: u16, token: &str) -> String {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
