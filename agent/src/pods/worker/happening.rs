@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{
     super::{
         check::{self, ask},
-        launch::{Refused, chain, container_cgroup},
+        launch::{Refused, container_cgroup},
         layout::{AttemptRecord, SandboxRecord},
         prober::{Answer, Probes},
         sandbox::{PrepareError, ReleaseError, blocking},
@@ -23,6 +23,7 @@ use super::{
     carry_out::ATTEMPTS_MAX,
 };
 use crate::{
+    causes::chain,
     runtime::bundle::{Bundle, State},
     volume,
 };
