@@ -8,6 +8,7 @@ pub mod conversion;
 pub mod custom;
 pub mod defaulting;
 pub mod discovery;
+pub mod inert;
 pub mod net_state;
 pub mod node_stream;
 pub mod object;

@@ -1,7 +1,7 @@
 //! Updates of an object or of one of its subresources, and the assignment of a pod to a node.
 
 use api::{
-    conversion, defaulting,
+    conversion, defaulting, inert,
     resource::Resource,
     validation::{self, FieldError},
 };
@@ -40,12 +40,15 @@ impl Engine {
         conversion::to_stored(asked, &mut wanted);
         let resource = asked.stored();
         self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
+        let mut inert_fields = Vec::new();
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 preconditions(resource, current, &wanted)?;
+                inert_fields = inert::warnings(resource, Some(current), &wanted);
                 replace(resource, part, current, wanted.clone())
             })
             .await?;
+        options.warnings.extend(inert_fields);
         let mut object = outcome.into_object();
         conversion::from_stored(asked, &mut object);
         Ok(object)

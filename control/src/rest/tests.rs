@@ -657,3 +657,57 @@ async fn a_kind_in_another_form_is_selected_by_the_fields_of_that_form() {
     assert_eq!(event["object"]["regarding"]["name"], "b");
     assert_eq!(event["object"]["apiVersion"], "events.k8s.io/v1");
 }
+
+#[tokio::test]
+async fn fields_that_nothing_acts_upon_are_said_once() {
+    let server = server().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let json_type = [("content-type", "application/json")];
+    let merge_type = [("content-type", "application/merge-patch+json")];
+    let container = |tty: bool| json!({ "name": "c", "image": "i", "tty": tty, "ports": [{ "containerPort": 80, "hostPort": 80 }] });
+    let pod = json!({ "metadata": { "name": "p" }, "spec": { "containers": [container(false)] } });
+    let label = json!({ "metadata": { "labels": { "a": "b" } } });
+    let template = |tty: bool| {
+        json!({
+            "metadata": { "name": "t" },
+            "template": { "metadata": {}, "spec": { "containers": [container(tty)] } },
+        })
+    };
+    let templates = "/api/v1/namespaces/default/podtemplates";
+    for (method, path, headers, body, said) in [
+        (
+            "POST",
+            pods,
+            json_type,
+            &pod,
+            vec!["spec.containers[0].ports[0].hostPort: "],
+        ),
+        ("PATCH", &format!("{pods}/p"), merge_type, &label, vec![]),
+        (
+            "POST",
+            templates,
+            json_type,
+            &template(false),
+            vec!["template.spec.containers[0].ports[0].hostPort: "],
+        ),
+        (
+            "PUT",
+            &format!("{templates}/t"),
+            json_type,
+            &template(true),
+            vec!["template.spec.containers[0].tty: "],
+        ),
+    ] {
+        let answer = server.send(method, path, &headers, body.to_string()).await;
+        assert!(answer.status.is_success(), "{method} {path}: {:?}", answer.bytes);
+        let warnings: Vec<_> = answer.headers.get_all("warning").iter().collect();
+        assert_eq!(warnings.len(), said.len(), "{method} {path}: {warnings:?}");
+        for (warning, said) in warnings.iter().zip(said) {
+            let expected = format!("299 - \"{said}");
+            assert!(
+                warning.to_str().unwrap().starts_with(&expected),
+                "{method} {path}: {warning:?}"
+            );
+        }
+    }
+}
