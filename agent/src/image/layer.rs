@@ -142,26 +142,12 @@ impl Unpacker {
         if kind.is_symlink() {
             let target = entry.link_name_bytes().ok_or_else(|| invalid(&path, "link target"))?;
             symlinkat(OsStr::from_bytes(&target), &parent, &name).map_err(write_error("link", &path))?;
-            chownat(
-                &parent,
-                &name,
-                Some(attributes.owner),
-                Some(attributes.group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(write_error("give away", &path))?;
+            give_away(&parent, &name, &attributes).map_err(write_error("give away", &path))?;
             return set_times(&parent, &name, attributes.modified_s).map_err(write_error("set the times of", &path));
         }
         if kind.is_fifo() {
             mknodat(&parent, &name, FileType::Fifo, attributes.mode, 0).map_err(write_error("make fifo", &path))?;
-            chownat(
-                &parent,
-                &name,
-                Some(attributes.owner),
-                Some(attributes.group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(write_error("give away", &path))?;
+            give_away(&parent, &name, &attributes).map_err(write_error("give away", &path))?;
             return Ok(());
         }
         self.file(entry, &parent, &path, &name, &attributes)
@@ -409,6 +395,11 @@ fn remove_tree(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
         }
     }
     unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+fn give_away(parent: &OwnedFd, name: &OsStr, attributes: &Attributes) -> rustix::io::Result<()> {
+    let (owner, group) = (Some(attributes.owner), Some(attributes.group));
+    chownat(parent, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 fn set_times(parent: &OwnedFd, name: &OsStr, modified_s: u64) -> rustix::io::Result<()> {

@@ -105,6 +105,18 @@ impl Page {
         self.table("Conditions", &["Type", "Status", "Reason", "Message"], rows.collect());
     }
 
+    /// The ports of a container.
+    pub(super) fn container_ports(&mut self, container: &Value) {
+        let ports: Vec<String> = object::items(&container["ports"])
+            .iter()
+            .map(|port| {
+                let protocol = port["protocol"].as_str().unwrap_or("TCP");
+                format!("{}/{protocol}", object::text(&port["containerPort"]))
+            })
+            .collect();
+        self.field(2, "Ports", &ports.join(", "));
+    }
+
     /// Names and values, the values as they are.
     pub(super) fn texts(&mut self, name: &str, data: &Value) {
         self.line(0, &format!("{name}:"));
