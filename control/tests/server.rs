@@ -254,3 +254,38 @@ async fn a_taken_port_and_a_store_in_use_are_told() {
     assert!(matches!(error, Err(ServerError::Store(_))), "{error:?}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_kubeconfig_follows_the_server_and_one_of_somebody_else_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let server = start(dir.path()).await;
+    server.stop().await;
+    // Ours, of another address and another authority: as after a move of the server.
+    let ours = std::fs::read_to_string(&path).unwrap();
+    let port = port(dir.path()).unwrap();
+    let stale = ours
+        .replace(&format!(":{port}"), ":1")
+        .replace("certificate-authority-data: ", "certificate-authority-data: AAAA");
+    for (present, kept) in [(stale, false), (ours.replace("name: skep\n", "name: mine\n"), true)] {
+        std::fs::write(&path, &present).unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(control::run(config(dir.path(), port), stop.clone()));
+        // Until the kubeconfig is right, its authority is not the server's, and nothing can be asked.
+        let mut answer = None;
+        for _ in 0..200 {
+            answer = request(dir.path(), port, Who::Nobody, "GET", "/readyz", None)
+                .await
+                .ok();
+            if answer.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(answer.unwrap().0, StatusCode::OK, "kept: {kept}");
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        let expected = if kept { &present } else { &ours };
+        assert_eq!(&std::fs::read_to_string(&path).unwrap(), expected);
+    }
+}
