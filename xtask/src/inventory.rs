@@ -26,7 +26,11 @@ impl Inventory {
         let mut found = BTreeSet::new();
         found.extend(names_in("/run/netns").map(|name| format!("network namespace {name}")));
         found.extend(links().map(|name| format!("link {name}")));
-        found.extend(names_in("/sys/fs/bpf/skep").map(|name| format!("pins {name}")));
+        found.extend(
+            names_in("/sys/fs/bpf")
+                .filter(|name| name.starts_with("skep"))
+                .map(|name| format!("pins {name}")),
+        );
         found.extend(cgroups().map(|path| format!("control group {path}")));
         found.extend(mounts().map(|path| format!("mount {path}")));
         found.extend(

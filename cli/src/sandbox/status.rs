@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::{
     NameArgument,
     registry::{self, Sandbox},
-    state::{Phase, ProcessState, SandboxState},
     supervisor,
 };
-use crate::terminal::TextTable;
+use crate::{
+    supervise::record::{Phase, ProcessRecord, Record},
+    terminal::TextTable,
+};
 
 /// How a status is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +51,7 @@ impl ListArguments {
             .into_iter()
             .filter(|sandbox| self.name.as_deref().is_none_or(|name| name == sandbox.name.as_str()))
         {
-            let state = SandboxState::read_checked(&sandbox)?;
+            let state = sandbox.processes()?.checked();
             rows.push((overall(&state), sandbox));
         }
         match self.output {
@@ -97,7 +99,7 @@ fn described((state, sandbox): &(&'static str, Sandbox)) -> Value {
 }
 
 /// One word for a whole sandbox.
-fn overall(state: &SandboxState) -> &'static str {
+fn overall(state: &Record) -> &'static str {
     let all = |phase| state.processes.iter().all(|entry| entry.phase == phase);
     if state.supervisor.is_none() {
         "unsupervised"
@@ -113,7 +115,7 @@ fn overall(state: &SandboxState) -> &'static str {
 impl StatusArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let sandbox = registry::find(&self.name.name)?;
-        let state = SandboxState::read_checked(&sandbox)?;
+        let state = sandbox.processes()?.checked();
         match self.output {
             Some(Format::Json) => print_json(&document(&sandbox, &state))?,
             Some(Format::Yaml) => print_yaml(&document(&sandbox, &state))?,
@@ -123,7 +125,7 @@ impl StatusArguments {
     }
 }
 
-fn document(sandbox: &Sandbox, state: &SandboxState) -> Value {
+fn document(sandbox: &Sandbox, state: &Record) -> Value {
     let supervisor = json!({
         "role": "supervisor",
         "node": null,
@@ -152,7 +154,7 @@ fn document(sandbox: &Sandbox, state: &SandboxState) -> Value {
     })
 }
 
-fn print_table(sandbox: &Sandbox, state: &SandboxState, wide: bool) {
+fn print_table(sandbox: &Sandbox, state: &Record, wide: bool) {
     let mut table = if wide {
         TextTable::new(&["ROLE", "NODE", "PID", "STATE", "RESTARTS", "ADDRESS", "LAST END", "LOG"])
     } else {
@@ -203,15 +205,15 @@ fn print_table(sandbox: &Sandbox, state: &SandboxState, wide: bool) {
     }
 }
 
-fn role(entry: &ProcessState) -> &'static str {
+fn role(entry: &ProcessRecord) -> &'static str {
     if entry.unit == "server" { "server" } else { "agent" }
 }
 
-fn node(entry: &ProcessState) -> Option<&str> {
+fn node(entry: &ProcessRecord) -> Option<&str> {
     (entry.unit != "server").then_some(entry.unit.as_str())
 }
 
-fn address(sandbox: &Sandbox, entry: &ProcessState) -> String {
+fn address(sandbox: &Sandbox, entry: &ProcessRecord) -> String {
     match sandbox.number_of(&entry.unit) {
         Some(number) => sandbox.node_address(number).to_string(),
         None => sandbox.server_address().to_string(),
