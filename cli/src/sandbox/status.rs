@@ -119,7 +119,8 @@ impl StatusArguments {
         match self.output {
             Some(Format::Json) => print_json(&document(&sandbox, &state))?,
             Some(Format::Yaml) => print_yaml(&document(&sandbox, &state))?,
-            wide => print_table(&sandbox, &state, wide.is_some()),
+            Some(Format::Wide) => print_table(&sandbox, &state, Columns::All),
+            None => print_table(&sandbox, &state, Columns::Usual),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -154,12 +155,18 @@ fn document(sandbox: &Sandbox, state: &Record) -> Value {
     })
 }
 
-fn print_table(sandbox: &Sandbox, state: &Record, wide: bool) {
-    let mut table = if wide {
-        TextTable::new(&["ROLE", "NODE", "PID", "STATE", "RESTARTS", "ADDRESS", "LAST END", "LOG"])
-    } else {
-        TextTable::new(&["ROLE", "NODE", "PID", "STATE", "RESTARTS"])
-    };
+/// How much a table shows of each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    Usual,
+    All,
+}
+
+fn print_table(sandbox: &Sandbox, state: &Record, columns: Columns) {
+    let mut table = TextTable::new(match columns {
+        Columns::Usual => &["ROLE", "NODE", "PID", "STATE", "RESTARTS"],
+        Columns::All => &["ROLE", "NODE", "PID", "STATE", "RESTARTS", "ADDRESS", "LAST END", "LOG"],
+    });
     let pid = |process: Option<crate::supervise::ProcessId>| process.map_or("-".to_owned(), |id| id.pid.to_string());
     for entry in &state.processes {
         let mut cells = vec![
@@ -169,7 +176,7 @@ fn print_table(sandbox: &Sandbox, state: &Record, wide: bool) {
             entry.phase.as_str().to_owned(),
             entry.restarts.to_string(),
         ];
-        if wide {
+        if columns == Columns::All {
             cells.push(address(sandbox, entry));
             cells.push(entry.last_end.clone().unwrap_or_else(|| "-".to_owned()));
             cells.push(supervisor::log_file(sandbox, &entry.unit).display().to_string());
@@ -188,7 +195,7 @@ fn print_table(sandbox: &Sandbox, state: &Record, wide: bool) {
         phase.as_str().into(),
         "-".into(),
     ];
-    if wide {
+    if columns == Columns::All {
         cells.extend([
             "-".into(),
             "-".into(),

@@ -65,10 +65,11 @@ impl Page {
     }
 
     /// What every description begins with.
-    pub(super) fn heading(&mut self, described: &Value, namespaced: bool) {
+    pub(super) fn heading(&mut self, described: &Value) {
         self.field(0, "Name", object::name(described));
-        if namespaced {
-            self.field(0, "Namespace", object::namespace(described));
+        let namespace = object::namespace(described);
+        if !namespace.is_empty() {
+            self.field(0, "Namespace", namespace);
         }
         self.values(0, "Labels", &object::pairs(&described["metadata"]["labels"]));
         let shown = |pair: &String| !pair.starts_with("kubectl.kubernetes.io/last-applied-configuration");
