@@ -60,13 +60,21 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut staged_name = path.file_name().unwrap_or_default().to_owned();
     staged_name.push(format!(".{}.new", std::process::id()));
     let staged = path.with_file_name(staged_name);
+    let written = stage(&staged, content, mode).and_then(|()| fs::rename(&staged, path));
+    if written.is_err() {
+        // On a full disk there may be nothing to remove, or nothing to be done about it.
+        let _ = fs::remove_file(&staged);
+    }
+    written
+}
+
+fn stage(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = File::options()
         .create(true)
         .truncate(true)
         .write(true)
         .mode(mode)
-        .open(&staged)?;
+        .open(path)?;
     file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&staged, path)
+    file.sync_all()
 }

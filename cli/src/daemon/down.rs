@@ -33,7 +33,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Stop what `skep up` runs, and remove what it made on this host: pods, links, mounts, control groups, programs.
 ///
-/// The data (objects, certificates, images) stays for the next `skep up`, unless --purge is given.
+/// The data (objects, certificates, images) stays for the next `skep up`, unless --purge is given. On a node of a larger
+/// cluster, removes what `skep agent` made, once it has ended.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DownArguments {
     /// Where everything is kept.
@@ -51,8 +52,13 @@ impl DownArguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         crate::require_root("removing links, mounts and control groups")?;
         let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
-        if !data_dir.exists() {
-            eprintln!("{} is not there: nothing to remove", data_dir.display());
+        // The control groups and programs of a node are found by names that a cluster with another data directory may
+        // have, too: what is here must be the node's.
+        if !data_dir.join(up::IDENTITY).exists() && !data_dir.join(up::AGENT).exists() {
+            eprintln!(
+                "{} holds nothing of a cluster of this host: nothing to remove (--data-dir says where it is)",
+                data_dir.display()
+            );
             return Ok(ExitCode::SUCCESS);
         }
         let progress = Progress::start("Removing the cluster of this host");
@@ -64,7 +70,7 @@ impl DownArguments {
         removal.attempt("clean up the node", agent::cleanup(&node).map(drop).map_err(Into::into));
         removal.attempt(
             "undo mounts",
-            mounts::unmount_below(&data_dir.join("agent")).map_err(Into::into),
+            mounts::unmount_below(&data_dir.join(up::AGENT)).map_err(Into::into),
         );
         if self.purge {
             removal.attempt("remove the data", purge(&data_dir));
@@ -126,7 +132,10 @@ fn purge(data_dir: &Path) -> anyhow::Result<()> {
     if up::is_our_link(&kubeconfig) {
         files.push(kubeconfig);
     }
-    removal::remove_files(&[data_dir.join("agent"), data_dir.join("server")], &files)?;
+    removal::remove_files(
+        &[up::AGENT, up::SERVER].map(|directory| data_dir.join(directory)),
+        &files,
+    )?;
     // Sandboxes may be in it, and files of somebody's own.
     let _ = fs::remove_dir(data_dir);
     Ok(())

@@ -18,7 +18,7 @@ use super::{API_PORT, DATA_DIR, server_arguments::ClusterArguments};
 use crate::{
     logging::{LogArguments, LogFormat},
     supervise::{self, Output, Supervised, Supervisor, Unit, record::Record},
-    whole_file::write_json,
+    whole_file::{read_json, write_json},
 };
 
 /// How long the server and the agent may take to end in an orderly way.
@@ -29,7 +29,10 @@ pub(super) const RECORD: &str = "state.json";
 pub(super) const LOCK: &str = "up.lock";
 pub(super) const IDENTITY: &str = "up.json";
 pub(super) const KUBECONFIG: &str = "kubeconfig";
-/// Where the last of them leads.
+/// What the server and the agent keep.
+pub(super) const SERVER: &str = "server";
+pub(super) const AGENT: &str = "agent";
+/// Where the kubeconfig leads.
 const SERVERS_KUBECONFIG: &str = "server/kubeconfig";
 
 /// Run a server and an agent on this host, in the foreground.
@@ -64,9 +67,13 @@ impl UpArguments {
             None => super::host_name()?,
         };
         let units = self.units(&data_dir, &node_name, log)?;
-        write_json(&data_dir.join(IDENTITY), &Identity { node_name })?;
+        let (file, identity) = (data_dir.join(IDENTITY), Identity { node_name });
+        // What is there as it should be is left: a cluster must start on a full disk.
+        if !read_json(&file).is_ok_and(|present| present.as_ref() == Some(&identity)) {
+            write_json(&file, &identity)?;
+        }
         let record = Record::new(units.iter().map(|unit| unit.name.clone()));
-        let publish = record.begin(data_dir.join(RECORD))?;
+        let publish = record.begin(data_dir.join(RECORD));
         let kubeconfig = link_kubeconfig(&data_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -102,7 +109,7 @@ impl UpArguments {
 
     fn units(&self, data_dir: &Path, node_name: &str, log: &LogArguments) -> anyhow::Result<Vec<Unit>> {
         let skep = std::env::current_exe().context("find the skep binary")?;
-        let server_dir = data_dir.join("server");
+        let server_dir = data_dir.join(SERVER);
         let token_file = server_dir.join("join-token");
         let reached_at = if self.listen.ip().is_unspecified() {
             SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.port()))
@@ -138,7 +145,7 @@ impl UpArguments {
         let mut agent = base(&["agent"]);
         agent.extend(["--server".into(), format!("https://{reached_at}").into()]);
         agent.extend(["--token-file".into(), token_file.clone().into()]);
-        agent.extend(["--data-dir".into(), data_dir.join("agent").into()]);
+        agent.extend(["--data-dir".into(), data_dir.join(AGENT).into()]);
         if let Some(address) = self.node_address() {
             agent.extend(["--node-ip".into(), address.to_string().into()]);
         }

@@ -95,7 +95,7 @@ async fn supervise(sandbox: Sandbox) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let record = sandbox.processes()?;
     let resumed = record.resumed();
-    let publish = record.begin(sandbox.record())?;
+    let publish = record.begin(sandbox.record());
     let units = units(&sandbox).into_iter().zip(resumed).collect();
     let supervisor = Supervisor::start(units, publish);
     let listener = listen(&sandbox.control_socket())?;

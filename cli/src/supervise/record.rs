@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::error;
 
 use super::{ProcessId, Report, Supervised, machine, runner::Publish};
-use crate::whole_file::{FileError, write_json};
+use crate::whole_file::write_json;
 
 /// A supervisor and its processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,18 +106,23 @@ impl Record {
         self
     }
 
-    /// Makes this process the supervisor, writes the record, and returns what keeps it up to date from then on.
-    pub(crate) fn begin(mut self, path: PathBuf) -> Result<Publish, FileError> {
+    /// Makes this process the supervisor, writes the record, and returns what keeps it up to date from then on. On a full
+    /// disk the processes run all the same, with a record that is out of date.
+    pub(crate) fn begin(mut self, path: PathBuf) -> Publish {
         self.supervisor = ProcessId::own();
-        write_json(&path, &self)?;
+        self.keep(&path);
         let record = Mutex::new(self);
-        Ok(Arc::new(move |index, report| {
+        Arc::new(move |index, report| {
             let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
             record.record(index, report);
-            if let Err(failure) = write_json(&path, &*record) {
-                error!(error = %crate::daemon::chain(&failure), "record state failed");
-            }
-        }))
+            record.keep(&path);
+        })
+    }
+
+    fn keep(&self, path: &Path) {
+        if let Err(failure) = write_json(path, self) {
+            error!(error = %crate::daemon::chain(&failure), "record state failed");
+        }
     }
 
     /// The supervisor and its processes, in this order.
