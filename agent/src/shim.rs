@@ -11,6 +11,8 @@ mod run;
 
 use std::{ffi::OsString, path::PathBuf};
 
+use crate::causes::chain;
+
 /// Exit status of a shim that could not do what it was told.
 const FAILED: i32 = 125;
 /// Exit status of `shim exec` when the time was up.
@@ -24,10 +26,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.into_iter().collect();
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let result = match words.as_slice() {
-        ["run", dir] => run::run(&PathBuf::from(dir)).map(|()| 0).map_err(|err| describe(&err)),
+        ["run", dir] => run::run(&PathBuf::from(dir)).map(|()| 0).map_err(|err| chain(&err)),
         ["exec", dir, process, timeout_ms] => match timeout_ms.parse() {
             Ok(timeout_ms) => {
-                exec::exec(&PathBuf::from(dir), &PathBuf::from(process), timeout_ms).map_err(|err| describe(&err))
+                exec::exec(&PathBuf::from(dir), &PathBuf::from(process), timeout_ms).map_err(|err| chain(&err))
             }
             Err(_) => Err(format!("{timeout_ms:?} is not a number of milliseconds")),
         },
@@ -42,15 +44,4 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
             FAILED
         }
     }
-}
-
-/// An error and what it came from.
-fn describe(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

@@ -34,11 +34,14 @@ use nix::{
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::log_file::{Lines, LogFile, Stream};
-use crate::runtime::{
-    Runtime, RuntimeError, Stdio,
-    bundle::{Ask, Bundle, ShimConfig, State},
-    cgroup::{CgroupError, Hierarchies},
-    embedded::Embedded,
+use crate::{
+    causes::chain,
+    runtime::{
+        Runtime, RuntimeError, Stdio,
+        bundle::{Ask, Bundle, ShimConfig, State},
+        cgroup::{CgroupError, Hierarchies},
+        embedded::Embedded,
+    },
 };
 
 /// Output that is still in the pipes when the container has ended is read for so long; only a process outside the
@@ -139,7 +142,7 @@ pub(super) fn run(dir: &Path) -> Result<(), RunError> {
         }
         Err(err) => State::Failed {
             at: Timestamp::now(),
-            message: super::describe(&err),
+            message: chain(&err),
         },
     };
     bundle.write_state(&state).map_err(RunError::State)?;
@@ -301,10 +304,10 @@ fn exit_state(started_at: Timestamp, status: WaitStatus, oom: bool) -> State {
 fn clean_up(bundle: &Bundle, config: &ShimConfig, hierarchies: &Hierarchies) {
     hierarchies.kill(&config.cgroup);
     if let Err(err) = hierarchies.remove(&config.cgroup) {
-        complain(&super::describe(&err));
+        complain(&chain(&err));
     }
     if let Err(err) = Embedded.forget(&config.id, &config.runtime_dir) {
-        complain(&super::describe(&err));
+        complain(&chain(&err));
     }
     match nix::mount::umount2(&bundle.rootfs(), MntFlags::MNT_DETACH) {
         Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => {}
