@@ -2,6 +2,7 @@
 //!
 //! Never here: the store, Raft, the control plane.
 
+mod causes;
 pub mod cleanup;
 pub mod config;
 pub mod dataplane;

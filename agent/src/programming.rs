@@ -12,6 +12,7 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::{debug, error};
 
 use crate::{
+    causes::chain,
     dataplane::{ApplyError, Dataplane, NodeContext, desired},
     net::{Listing, NodeNet, link::LinkError},
     node_status::{Health, Programming},
@@ -122,16 +123,4 @@ fn pod_ranges(state: &NetState) -> BTreeSet<Ipv4Net> {
         .values()
         .filter_map(|node| node.pod_cidr.parse::<Ipv4Net>().ok())
         .collect()
-}
-
-/// An error with its causes, in one line.
-fn chain(err: &dyn Error) -> String {
-    let mut text = err.to_string();
-    let mut cause = err.source();
-    while let Some(err) = cause {
-        text.push_str(": ");
-        text.push_str(&err.to_string());
-        cause = err.source();
-    }
-    text
 }

@@ -16,6 +16,8 @@ mod terminal;
 
 use std::{ffi::OsString, path::PathBuf};
 
+use crate::causes::chain;
+
 pub(crate) use enter::WantedStreams;
 
 /// Exit status of a shim that could not do what it was told.
@@ -31,16 +33,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.into_iter().collect();
     let words: Vec<&str> = args.iter().filter_map(|word| word.to_str()).collect();
     let result = match words.as_slice() {
-        ["run", dir] => run::run(&PathBuf::from(dir)).map(|()| 0).map_err(|err| describe(&err)),
+        ["run", dir] => run::run(&PathBuf::from(dir)).map(|()| 0).map_err(|err| chain(&err)),
         ["exec", dir, process, timeout_ms] => match timeout_ms.parse() {
             Ok(timeout_ms) => {
-                exec::exec(&PathBuf::from(dir), &PathBuf::from(process), timeout_ms).map_err(|err| describe(&err))
+                exec::exec(&PathBuf::from(dir), &PathBuf::from(process), timeout_ms).map_err(|err| chain(&err))
             }
             Err(_) => Err(format!("{timeout_ms:?} is not a number of milliseconds")),
         },
         ["enter", dir, process, streams] => {
             let wanted = WantedStreams::parse(streams);
-            enter::enter(&PathBuf::from(dir), &PathBuf::from(process), wanted).map_err(|err| describe(&err))
+            enter::enter(&PathBuf::from(dir), &PathBuf::from(process), wanted).map_err(|err| chain(&err))
         }
         _ => Err(
             "usage: skep shim run DIR | exec DIR PROCESS.json TIMEOUT-MS | enter DIR PROCESS.json STREAMS \
@@ -57,15 +59,4 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
             FAILED
         }
     }
-}
-
-/// An error and what it came from.
-fn describe(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

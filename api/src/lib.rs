@@ -9,6 +9,7 @@ pub mod custom;
 pub mod defaulting;
 pub mod discovery;
 pub mod fields;
+pub mod inert;
 pub mod net_state;
 pub mod node_stream;
 pub mod object;

@@ -1,4 +1,5 @@
-//! `skep server`, `skep agent` and `skep up`: the long-running commands.
+//! `skep server`, `skep agent` and `skep up`, the long-running commands, and `skep down`, which removes what the last of
+//! them made.
 //!
 //! Only translates arguments to configurations and signals to cancellation; the work is in `control` and `agent`.
 
@@ -11,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub(crate) mod agent_arguments;
+pub(crate) mod down;
 pub(crate) mod server_arguments;
 pub(crate) mod up;
 
 pub(crate) use agent_arguments::AgentArguments;
+pub(crate) use down::DownArguments;
 pub(crate) use server_arguments::ServerArguments;
 pub(crate) use up::UpArguments;
 

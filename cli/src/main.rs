@@ -20,10 +20,12 @@ mod daemon;
 mod enter;
 mod image;
 mod logging;
+mod removal;
 mod sandbox;
 mod supervise;
 mod terminal;
 mod verbs;
+mod whole_file;
 
 /// A container orchestrator that speaks the Kubernetes API, with a network of eBPF.
 #[derive(Debug, Parser)]
@@ -45,6 +47,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(daemon::UpArguments),
+    Down(daemon::DownArguments),
     Server(daemon::ServerArguments),
     Agent(daemon::AgentArguments),
     #[command(subcommand)]
@@ -88,6 +91,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             log.init()?;
             up.run(&log)
         }
+        Command::Down(down) => down.run(),
         Command::Server(server) => {
             log.init()?;
             server.run()
@@ -112,6 +116,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Enter(enter) => Err(enter.run()),
     }
+}
+
+/// Refuses early, with the remedy, instead of failing in the middle.
+fn require_root(what: &str) -> anyhow::Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    anyhow::bail!("{what} needs root: use sudo")
 }
 
 /// "error: …" with all causes; what the server said stands as it is.

@@ -15,12 +15,10 @@ mod create;
 mod delete;
 mod execute;
 mod load;
-mod mounts;
 pub(crate) mod name;
 pub(crate) mod netns;
 mod operate;
 mod registry;
-mod state;
 mod status;
 mod supervisor;
 mod underlay;
@@ -90,10 +88,6 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("start the asynchronous runtime")
 }
 
-/// Refuses early, with the remedy, instead of failing in the middle.
 fn require_root() -> anyhow::Result<()> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    anyhow::bail!("a sandbox makes network namespaces and control groups, which needs root: use sudo")
+    crate::require_root("making network namespaces and control groups for a sandbox")
 }

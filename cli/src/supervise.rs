@@ -1,11 +1,34 @@
 //! Keeping processes alive: what a service manager does, for `skep up` and for a sandbox.
 //!
 //! The decisions are in [`machine`], without I/O; [`runner`] carries them out; [`process`] names a process so that a
-//! reused pid is never mistaken for it.
+//! reused pid is never mistaken for it; [`record`] is what others read of it.
+
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
+
+use anyhow::Context;
 
 pub(crate) mod machine;
 pub(crate) mod process;
+pub(crate) mod record;
 pub(crate) mod runner;
 
 pub(crate) use process::ProcessId;
 pub(crate) use runner::{Output, Report, Supervised, Supervisor, Unit};
+
+/// The lock that the one supervisor of some data holds; None if another process has it.
+pub(crate) fn lock(path: &Path) -> anyhow::Result<Option<File>> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}

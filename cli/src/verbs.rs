@@ -163,6 +163,15 @@ pub(crate) struct MakeArguments {
     pub(crate) validate: Validate,
 }
 
+/// A number of replicas: what the API's 32 bits with a sign can hold.
+pub(crate) fn parse_replicas(text: &str) -> Result<u32, String> {
+    const REPLICAS_MAX: u32 = i32::MAX as u32;
+    match text.parse() {
+        Ok(replicas) if replicas <= REPLICAS_MAX => Ok(replicas),
+        Ok(_) | Err(_) => Err(format!("the value must be a number between 0 and {REPLICAS_MAX}")),
+    }
+}
+
 /// "a=b,c=d" as a map.
 pub(crate) fn parse_labels(text: &str) -> anyhow::Result<serde_json::Map<String, serde_json::Value>> {
     let pair = |pair: &str| {

@@ -1,6 +1,7 @@
 //! Measures the store on this machine's disk: durable writes, reads, watch delivery, memory.
 //!
-//! Prints one line per measurement: name, value, unit. Run by `cargo xtask bench store`.
+//! Prints one line per measurement: name, value, unit. Run it with `cargo run --release --package control
+//! --example store_bench [DIRECTORY]`; without a directory, it uses the one for temporary files.
 
 use std::{
     env,

@@ -312,8 +312,8 @@ impl<H: Hands> Driver<H> {
     }
 }
 
-async fn wait_for_disk(error: &(dyn Error + 'static)) {
-    tracing::error!(error, "controllers cannot read the store");
+async fn wait_for_disk(error: &(impl Error + Sync + 'static)) {
+    tracing::error!(error = error as &dyn Error, "controllers cannot read the store");
     tokio::time::sleep(READ_RETRY).await;
 }
 

@@ -116,6 +116,11 @@ impl Warnings {
         self.0.lock().push(warning.into());
     }
 
+    /// Adds sentences.
+    pub fn extend(&self, warnings: Vec<String>) {
+        self.0.lock().extend(warnings);
+    }
+
     /// Takes all sentences out.
     #[must_use]
     pub fn take(&self) -> Vec<String> {

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use crate::auth::{MASTERS_GROUP, NODE_USER_PREFIX, NODES_GROUP};
 
 pub use crate::durable::{WriteFileError, make_private_dir, write_file};
-pub use kubeconfig::kubeconfig;
+pub use kubeconfig::{is_own_kubeconfig, kubeconfig};
 pub use serving::ServingCertificate;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -16,6 +16,7 @@ mod openapi;
 mod path;
 mod proxy;
 mod query;
+mod remainder;
 mod reviews;
 mod status;
 mod streams;
@@ -94,7 +95,8 @@ impl Rest {
             .cloned()
             .unwrap_or_else(Caller::anonymous);
         let (parts, body) = request.into_parts();
-        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let (method, path, user) = (parts.method.clone(), parts.uri.path().to_owned(), caller.user.clone());
+        let (body, remainder) = remainder::lend(body);
         // A request that hits a bug must not take the other requests of its connection with it.
         let answer = AssertUnwindSafe(self.answer(caller, parts, body)).catch_unwind().await;
         let response = match answer {
@@ -102,7 +104,10 @@ impl Rest {
             Ok(Err(error)) => status::refuse(&error),
             Err(_) => status::refuse(&ApiError::Panicked),
         };
-        debug!(%method, path, code = response.status().as_u16(), "request");
+        if response.status().is_client_error() || response.status().is_server_error() {
+            remainder.discard().await;
+        }
+        debug!(%method, path, user, code = response.status().as_u16(), "request");
         response
     }
 

@@ -253,8 +253,11 @@ pub enum CommitError {
     /// [`COMMAND_BYTES_MAX`].
     #[error("refused: {0}")]
     Refused(&'static str),
-    /// The disk is full; nothing was written. The same command works once there is room.
-    #[error("no space left on the store's disk")]
+    /// The disk is full; nothing was written. The same command works once there is room. A deletion needs room, too: the
+    /// version that it deletes is kept for watchers until compaction.
+    #[error(
+        "no space left on the store's disk: free some or make the disk larger, then try again; deletions need a little room, too, and nothing that was stored is lost"
+    )]
     DiskFull(#[source] StorageFailure),
     /// The disk failed; nothing was written.
     #[error("write to the store")]

@@ -165,6 +165,33 @@ async fn a_server_lets_the_administrator_in_and_comes_back_as_it_was() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn bodies_that_are_too_large_or_of_no_use_are_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let server = start(dir).await;
+    let object = json!({ "metadata": { "name": "large" }, "data": { "a": "x".repeat(16 << 20) } });
+    let config_maps = "/api/v1/namespaces/default/configmaps";
+    for (who, path, code, said) in [
+        (
+            Who::Admin,
+            config_maps,
+            413,
+            "Request entity too large: limit is 3145728",
+        ),
+        (Who::Nobody, config_maps, 403, "cannot create resource"),
+        (Who::Admin, "/api/v1/namespaces/default/gizmos", 404, "could not find"),
+    ] {
+        // A client writes its whole body before it reads: all of it must be taken, or it reports a broken pipe.
+        let (status, answer) = request(dir, server.port, who, "POST", path, Some(object.clone()))
+            .await
+            .unwrap();
+        assert_eq!(status.as_u16(), code, "{path}: {answer}");
+        assert!(answer.contains(said), "{path}: {answer}");
+    }
+    server.stop().await;
+}
+
 /// Calls the node stream's `Join` over HTTP/2, answers its gRPC status.
 async fn join(dir: &Path, port: u16, token: &str) -> String {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
@@ -226,4 +253,39 @@ async fn a_taken_port_and_a_store_in_use_are_told() {
     let error = control::run(config(dir.path(), 0), CancellationToken::new()).await;
     assert!(matches!(error, Err(ServerError::Store(_))), "{error:?}");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_kubeconfig_follows_the_server_and_one_of_somebody_else_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let server = start(dir.path()).await;
+    server.stop().await;
+    // Ours, of another address and another authority: as after a move of the server.
+    let ours = std::fs::read_to_string(&path).unwrap();
+    let port = port(dir.path()).unwrap();
+    let stale = ours
+        .replace(&format!(":{port}"), ":1")
+        .replace("certificate-authority-data: ", "certificate-authority-data: AAAA");
+    for (present, kept) in [(stale, false), (ours.replace("name: skep\n", "name: mine\n"), true)] {
+        std::fs::write(&path, &present).unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(control::run(config(dir.path(), port), stop.clone()));
+        // Until the kubeconfig is right, its authority is not the server's, and nothing can be asked.
+        let mut answer = None;
+        for _ in 0..200 {
+            answer = request(dir.path(), port, Who::Nobody, "GET", "/readyz", None)
+                .await
+                .ok();
+            if answer.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(answer.unwrap().0, StatusCode::OK, "kept: {kept}");
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        let expected = if kept { &present } else { &ours };
+        assert_eq!(&std::fs::read_to_string(&path).unwrap(), expected);
+    }
 }

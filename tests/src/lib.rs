@@ -1,4 +1,4 @@
-//! What end-to-end tests need: sandboxes, real clients, images, programs to run in pods, and inventories of the kernel.
+//! What end-to-end tests need: sandboxes, real clients, images, and programs to run in pods.
 //!
 //! Tests are in `tests/*.rs`, one subject each; they run one after the other, because they share this machine's
 //! kernel. A test that cannot run here says so through [`not_run`], and then fails in CI.
@@ -7,7 +7,6 @@
 
 pub mod clients;
 pub mod images;
-pub mod inventory;
 pub mod programs;
 pub mod sandbox;
 pub mod waiting;

@@ -1,7 +1,16 @@
 //! What tests deploy: web servers that answer with their name, and clients that count the answers.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::PathBuf,
+    process::{Child, Command},
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 
 use crate::{Sandbox, images, programs, sandbox::SOON, wait_for};
@@ -75,8 +84,15 @@ pub fn web_container() -> Value {
 /// When they are not soon.
 #[track_caller]
 pub fn web(sandbox: &Sandbox, replicas: u32) {
+    sandbox.apply(&web_deployment(replicas));
+    sandbox.wait_available("web");
+}
+
+/// The deployment `web`.
+#[must_use]
+pub fn web_deployment(replicas: u32) -> Value {
     let labels = json!({"app": "web"});
-    sandbox.apply(&json!({
+    json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "web"},
@@ -85,17 +101,13 @@ pub fn web(sandbox: &Sandbox, replicas: u32) {
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [web_container()]}},
         },
-    }));
-    sandbox.wait_available("web");
+    })
 }
 
-/// Makes the service `web` in front of the deployment, on every node's port too, and returns its address and that port.
-///
-/// # Panics
-/// When the service gets no address or port.
-#[track_caller]
-pub fn web_service(sandbox: &Sandbox) -> (String, u16) {
-    sandbox.apply(&json!({
+/// The service `web` in front of the deployment, on every node's port too. No port is chosen.
+#[must_use]
+pub fn web_service_manifest() -> Value {
+    json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "web"},
@@ -104,7 +116,16 @@ pub fn web_service(sandbox: &Sandbox) -> (String, u16) {
             "selector": {"app": "web"},
             "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
         },
-    }));
+    })
+}
+
+/// Makes the service `web` in front of the deployment, on every node's port too, and returns its address and that port.
+///
+/// # Panics
+/// When the service gets no address or port.
+#[track_caller]
+pub fn web_service(sandbox: &Sandbox) -> (String, u16) {
+    sandbox.apply(&web_service_manifest());
     let service = sandbox.get(&["service", "web"]).expect("the service was made");
     let address = service["spec"]["clusterIP"].as_str().expect("an address").to_owned();
     let port = service["spec"]["ports"][0]["nodePort"]
@@ -161,6 +182,39 @@ pub fn counted_so_far(sandbox: &Sandbox, pod: &str, more_than: u64) -> Counts {
         let counts = Counts::last_of(&String::from_utf8_lossy(&output.stdout))?;
         (counts.requests > more_than).then_some(counts)
     })
+}
+
+/// A load generator that runs beside the test.
+pub struct Client {
+    process: Child,
+    printed: PathBuf,
+}
+
+impl Client {
+    /// Starts what [`load_command`] makes, with a log in the sandbox's working directory.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
+        let printed = sandbox.work_dir().join(format!("{name}.log"));
+        let file = File::create(&printed).expect("create the client's log");
+        let process = command.stdout(file).spawn().expect("start the client");
+        Self { process, printed }
+    }
+
+    /// Ends it, and returns what it has counted.
+    ///
+    /// # Panics
+    /// When it has ended by itself, or has counted nothing.
+    #[must_use]
+    pub fn finish(mut self) -> Counts {
+        let pid = i32::try_from(self.process.id()).expect("pids fit");
+        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the client still runs");
+        assert!(self.process.wait().expect("wait").success());
+        let printed = std::fs::read_to_string(&self.printed).expect("read the client's log");
+        Counts::last_of(&printed).expect("counts")
+    }
 }
 
 /// The load generator as a process of the test, to be run where the command before it says (or on this host).

@@ -7,7 +7,7 @@ use tests::{
     Sandbox, images,
     sandbox::SOON,
     wait_for,
-    workloads::{Counts, counted_by, counted_so_far, load_command, load_pod, web, web_pods, web_service},
+    workloads::{Client, Counts, counted_by, counted_so_far, load_command, load_pod, web, web_pods, web_service},
 };
 
 /// Requests that the load has to send between one blow and the next: a second and a half of it.
@@ -71,12 +71,8 @@ fn no_request_fails_and_no_object_is_lost_when_agents_and_the_server_are_killed(
         &["renew", "web:80", "10", "100"],
     );
     let port = format!("{}:{node_port}", sandbox.address(&sandbox.node(3)));
-    let log = sandbox.work_dir().join("outside.log");
-    let file = std::fs::File::create(&log).expect("create a log");
-    let mut outside = load_command(std::process::Command::new("env"), &["keep", &port, "10", "100"])
-        .stdout(file)
-        .spawn()
-        .expect("start the client");
+    let outside = load_command(std::process::Command::new("env"), &["keep", &port, "10", "100"]);
+    let outside = Client::start(&sandbox, "outside", outside);
 
     let mut requests = counted_so_far(&sandbox, "kept", 0).requests;
     let before = incarnations(&sandbox);
@@ -100,10 +96,7 @@ fn no_request_fails_and_no_object_is_lost_when_agents_and_the_server_are_killed(
         let counts = counted_so_far(&sandbox, pod, at_least);
         assert_eq!((counts.failed, counts.reconnects), (0, 0), "{pod}: {counts:?}");
     }
-    let pid = i32::try_from(outside.id()).expect("pids fit");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM).expect("it runs");
-    outside.wait().expect("wait");
-    let counts = Counts::last_of(&std::fs::read_to_string(&log).expect("read the log")).expect("counts");
+    let counts = outside.finish();
     assert!(counts.requests > 0, "{counts:?}");
     assert_eq!((counts.failed, counts.reconnects), (0, 0), "from outside: {counts:?}");
 }

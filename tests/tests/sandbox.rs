@@ -1,27 +1,18 @@
 //! Sandboxes: what they leave behind, what they survive, and that they do not meet.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tests::{Sandbox, inventory::Inventory, sandbox::SOON, wait_for, workloads::web};
+use tests::{Sandbox, sandbox::SOON, wait_for, workloads::web};
+use xtask::inventory::Inventory;
 
-/// How long the kernel may take to let go of what was removed.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
-
+#[track_caller]
 fn nothing_since(before: &Inventory) {
-    let mut left = Vec::new();
-    let deadline = std::time::Instant::now() + GONE_WITHIN;
-    while std::time::Instant::now() < deadline {
-        left = Inventory::take().since(before);
-        if left.is_empty() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("left behind:\n{}", left.join("\n"));
+    let left = before.left_behind();
+    assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
 }
 
 #[test]

@@ -1,15 +1,11 @@
 //! Services through the real binary: spreading, turns on both paths, ports on nodes, names, and withdrawal in time.
 
-use std::{collections::BTreeSet, fs::File, process::Child};
+use std::collections::BTreeSet;
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::{Value, json};
 use tests::{
     Sandbox, images,
-    workloads::{Counts, counted_by, load_command, load_pod, web, web_pods, web_service},
+    workloads::{Client, Counts, counted_by, load_command, load_pod, web, web_pods, web_service},
 };
 
 const REPLICAS: u32 = 3;
@@ -155,30 +151,6 @@ fn names_lead_to_services_pods_and_back() {
         }
     }
     counted_by(&sandbox, "searching").assert_shared_by(2);
-}
-
-/// A client that runs beside the test.
-struct Client {
-    process: Child,
-    printed: std::path::PathBuf,
-}
-
-impl Client {
-    fn start(sandbox: &Sandbox, name: &str, mut command: std::process::Command) -> Self {
-        let printed = sandbox.work_dir().join(format!("{name}.log"));
-        let file = File::create(&printed).expect("create the client's log");
-        let process = command.stdout(file).spawn().expect("start the client");
-        Self { process, printed }
-    }
-
-    /// Ends it, and returns what it has counted.
-    fn finish(mut self) -> Counts {
-        let pid = i32::try_from(self.process.id()).expect("pids fit");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the client still runs");
-        assert!(self.process.wait().expect("wait").success());
-        let printed = std::fs::read_to_string(&self.printed).expect("read the client's log");
-        Counts::last_of(&printed).expect("counts")
-    }
 }
 
 #[test]

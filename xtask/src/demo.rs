@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
-use crate::{cargo, image, setup, shell};
+use crate::{cargo, image, inventory::Inventory, setup, shell};
 
 mod manifests;
 
@@ -69,6 +69,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         );
     }
 
+    let before = Inventory::take();
     let outcome = demo.show();
     if let Err(error) = &outcome {
         demo.explain(error);
@@ -88,7 +89,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         })?;
         outcome?;
         delete?;
-        demo.show_nothing_is_left()?;
+        demo.show_nothing_is_left(&before)?;
         println!(
             "\nThe demo passed in {} s. Run it with --keep to look around.",
             start.elapsed().as_secs()
@@ -323,18 +324,14 @@ impl Demo {
         eprintln!("\nRun `cargo xtask demo --keep` to look into it yourself.");
     }
 
-    fn show_nothing_is_left(&self) -> Result<()> {
-        let namespaces = std::fs::read_dir("/run/netns").map_or(0, |entries| {
-            let prefix = format!("{}-", self.name);
-            entries
-                .filter_map(Result::ok)
-                .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-                .count()
-        });
-        if namespaces > 0 {
-            bail!("{namespaces} network namespaces are left in /run/netns");
+    fn show_nothing_is_left(&self, before: &Inventory) -> Result<()> {
+        let left = before.left_behind();
+        if !left.is_empty() {
+            bail!("this is left:\n  {}", left.join("\n  "));
         }
-        println!("   nothing is left");
+        println!(
+            "   no process, network namespace, link, mount, control group or pin is here that was not here before"
+        );
         Ok(())
     }
 

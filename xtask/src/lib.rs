@@ -16,6 +16,7 @@ pub mod bench;
 pub mod cargo;
 pub mod demo;
 pub mod image;
+pub mod inventory;
 pub mod schema;
 pub mod setup;
 pub mod shell;

@@ -44,26 +44,62 @@ pub fn run(arguments: &TestArguments) -> Result<()> {
             .args(["--lib", "--bins", "--no-fail-fast", "--"])
             .args(&arguments.filter);
         if shell::run(&mut units).is_err() {
-            failed.push("units");
+            failed.push("units".to_owned());
         }
     }
-    if !arguments.unit && end_to_end(arguments)? == Outcome::Failed {
-        failed.push("end-to-end tests");
+    let mut not_run = 0;
+    if !arguments.unit {
+        let outcome = end_to_end(arguments)?;
+        if !outcome.passed {
+            failed.push("end-to-end tests".to_owned());
+        }
+        not_run = outcome.not_run;
     }
-    if failed.is_empty() {
-        println!("test: all passed");
-        return Ok(());
-    }
-    bail!("failed: {}", failed.join(", "))
+    println!("test: {}", conclude(failed, not_run, Skipping::here())?);
+    Ok(())
 }
 
-#[derive(PartialEq, Eq)]
-enum Outcome {
-    Passed,
-    Failed,
+/// What becomes of the task when a test could not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skipping {
+    Passes,
+    Fails,
 }
 
-fn end_to_end(arguments: &TestArguments) -> Result<Outcome> {
+impl Skipping {
+    fn here() -> Self {
+        if is_ci() { Self::Fails } else { Self::Passes }
+    }
+}
+
+/// The last line, or the error with which the task fails.
+fn conclude(mut failed: Vec<String>, not_run: usize, skipping: Skipping) -> Result<String> {
+    let skipped = match not_run {
+        0 => None,
+        1 => Some("1 test was not run".to_owned()),
+        count => Some(format!("{count} tests were not run")),
+    };
+    if !failed.is_empty() || (skipping == Skipping::Fails && not_run > 0) {
+        let why = match skipping {
+            Skipping::Fails => ", which CI requires",
+            Skipping::Passes => "",
+        };
+        failed.extend(skipped.map(|skipped| format!("{skipped}{why}")));
+        bail!("failed: {}", failed.join("; "));
+    }
+    Ok(match skipped {
+        None => "all passed".to_owned(),
+        Some(skipped) => format!("all that were run passed; {skipped} (see NOT RUN above)"),
+    })
+}
+
+/// How the end-to-end tests ended.
+struct EndToEnd {
+    passed: bool,
+    not_run: usize,
+}
+
+fn end_to_end(arguments: &TestArguments) -> Result<EndToEnd> {
     let skep = cargo::build_skep(cargo::Profile::Dev)?;
     let kubectl = setup::kubectl::ensure()?.kubectl;
     let not_run = cargo::target_dir().join("not-run.txt");
@@ -77,20 +113,53 @@ fn end_to_end(arguments: &TestArguments) -> Result<Outcome> {
         .env("SKEP_BIN", &skep)
         .env("SKEP_KUBECTL", &kubectl)
         .env("SKEP_NOT_RUN_FILE", &not_run);
-    let passed = shell::run(&mut tests).is_ok();
-    let none_skipped = report_not_run(&not_run)?;
-    Ok(if passed && none_skipped {
-        Outcome::Passed
-    } else {
-        Outcome::Failed
+    Ok(EndToEnd {
+        passed: shell::run(&mut tests).is_ok(),
+        not_run: report_not_run(&not_run)?,
     })
 }
 
-/// Names the tests that could not run. False if that is a failure.
-fn report_not_run(file: &Path) -> Result<bool> {
+/// Names the tests that could not run, and counts them.
+fn report_not_run(file: &Path) -> Result<usize> {
     let content = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
     for line in content.lines() {
         println!("test: NOT RUN: {line}");
     }
-    Ok(content.is_empty() || !is_ci())
+    Ok(content.lines().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_counts_what_was_not_run_and_ci_fails_for_it() {
+        let end_to_end = || vec!["end-to-end tests".to_owned()];
+        for (failed, not_run, skipping, expected) in [
+            (vec![], 0, Skipping::Fails, Ok("all passed")),
+            (
+                vec![],
+                1,
+                Skipping::Passes,
+                Ok("all that were run passed; 1 test was not run (see NOT RUN above)"),
+            ),
+            (
+                vec![],
+                2,
+                Skipping::Fails,
+                Err("failed: 2 tests were not run, which CI requires"),
+            ),
+            (
+                end_to_end(),
+                2,
+                Skipping::Passes,
+                Err("failed: end-to-end tests; 2 tests were not run"),
+            ),
+            (end_to_end(), 0, Skipping::Fails, Err("failed: end-to-end tests")),
+        ] {
+            let concluded = conclude(failed.clone(), not_run, skipping).map_err(|error| error.to_string());
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(concluded, expected, "{failed:?} {not_run} {skipping:?}");
+        }
+    }
 }

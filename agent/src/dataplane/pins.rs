@@ -156,6 +156,8 @@ pub(super) fn remove(bpffs: &Path) -> io::Result<()> {
     if is_own_mount(bpffs)? {
         umount2(bpffs, MntFlags::MNT_DETACH)?;
     }
+    // Somebody may keep pins of their own in it.
+    let _ = fs::remove_dir(bpffs);
     Ok(())
 }
 

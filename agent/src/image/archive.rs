@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::config::{ConfigBlob, Descriptor, DockerManifest, Index, Manifest};
+use crate::causes::chain;
 
 /// Largest JSON document taken from an archive: what registries accept for a manifest.
 const JSON_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -22,6 +23,8 @@ const JSON_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const ENTRIES_MAX: usize = 65_536;
 /// Deepest nesting of image indexes.
 const INDEX_DEPTH_MAX: usize = 4;
+/// Most of what is shown of the tar reader's complaint, which quotes header fields of up to 155 bytes.
+const LEGIBLE_CHARS_MAX: usize = 160;
 /// Most layers of one image: overlayfs' options must fit into one page.
 pub(super) const LAYERS_MAX: usize = 127;
 
@@ -33,6 +36,16 @@ pub enum ArchiveError {
     /// The archive could not be read.
     #[error("read the archive")]
     Read(#[source] io::Error),
+    /// It ends before its entries do.
+    #[error("the archive is cut off: {name:?} should end at byte {end}, but the archive has {size} bytes")]
+    CutOff {
+        /// The entry.
+        name: String,
+        /// Where it should end.
+        end: u64,
+        /// Where the archive ends.
+        size: u64,
+    },
     /// Neither kind of archive.
     #[error("the archive has neither index.json (OCI layout) nor manifest.json (docker save)")]
     NotAnImage,
@@ -253,13 +266,7 @@ impl Archive {
             .layers
             .iter()
             .zip(&config.rootfs.diff_ids)
-            .map(|(layer, diff_id)| {
-                Ok(ArchivedLayer {
-                    entry: blob_entry(&layer.digest)?,
-                    digest: Some(layer.digest.clone()),
-                    diff_id: diff_id.clone(),
-                })
-            })
+            .map(|(layer, diff_id)| self.layer(blob_entry(&layer.digest)?, Some(layer.digest.clone()), diff_id))
             .collect::<Result<_, ArchiveError>>()?;
         found.push(ArchivedImage {
             names: names.to_vec(),
@@ -270,6 +277,16 @@ impl Archive {
             layers,
         });
         Ok(())
+    }
+
+    /// A layer that is in the archive: also one that the store has already, or a damaged archive would do once.
+    fn layer(&self, entry: String, digest: Option<String>, diff_id: &str) -> Result<ArchivedLayer, ArchiveError> {
+        self.extent(&entry)?;
+        Ok(ArchivedLayer {
+            entry,
+            digest,
+            diff_id: diff_id.to_owned(),
+        })
     }
 
     fn docker_images(&self) -> Result<Vec<ArchivedImage>, ArchiveError> {
@@ -296,12 +313,8 @@ impl Archive {
                 .layers
                 .into_iter()
                 .zip(&config.rootfs.diff_ids)
-                .map(|(entry, diff_id)| ArchivedLayer {
-                    entry,
-                    digest: None,
-                    diff_id: diff_id.clone(),
-                })
-                .collect();
+                .map(|(entry, diff_id)| self.layer(entry, None, diff_id))
+                .collect::<Result<_, ArchiveError>>()?;
             found.push(ArchivedImage {
                 names: manifest.repo_tags,
                 manifest_digest: None,
@@ -431,14 +444,25 @@ fn inflate(file: File, scratch: &Path) -> io::Result<File> {
 fn scan(file: &File) -> Result<HashMap<String, Extent>, ArchiveError> {
     let mut entries = HashMap::new();
     let mut links: Vec<(String, String)> = Vec::new();
+    let unreadable = |err| ArchiveError::Read(legible(err));
+    let archive_size = file.metadata().map_err(ArchiveError::Read)?.len();
     let mut archive = tar::Archive::new(file.try_clone().map_err(ArchiveError::Read)?);
-    for entry in archive.entries_with_seek().map_err(ArchiveError::Read)? {
-        let entry = entry.map_err(ArchiveError::Read)?;
+    for entry in archive.entries_with_seek().map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
         if entries.len() + links.len() >= ENTRIES_MAX {
             return Err(ArchiveError::TooManyEntries);
         }
-        let path = entry.path().map_err(ArchiveError::Read)?;
+        let path = entry.path().map_err(unreadable)?;
         let Some(name) = plain_name(&path) else { continue };
+        // The next entry is sought, not read up to: a seek past the end succeeds.
+        let end = entry.raw_file_position().saturating_add(entry.size());
+        if end > archive_size {
+            return Err(ArchiveError::CutOff {
+                name,
+                end,
+                size: archive_size,
+            });
+        }
         let kind = entry.header().entry_type();
         if kind.is_file() {
             let extent = Extent {
@@ -447,7 +471,7 @@ fn scan(file: &File) -> Result<HashMap<String, Extent>, ArchiveError> {
             };
             entries.insert(name, extent);
         } else if (kind.is_symlink() || kind.is_hard_link())
-            && let Some(to) = entry.link_name().map_err(ArchiveError::Read)?
+            && let Some(to) = entry.link_name().map_err(unreadable)?
         {
             // `docker save` of old links a layer that it has written before.
             let base = if kind.is_symlink() {
@@ -466,6 +490,19 @@ fn scan(file: &File) -> Result<HashMap<String, Extent>, ArchiveError> {
         }
     }
     Ok(entries)
+}
+
+/// The tar reader's error in one line that a terminal can show: it quotes the bytes of headers as they are.
+pub(super) fn legible(err: io::Error) -> io::Error {
+    if err.raw_os_error().is_some() {
+        return err;
+    }
+    let shown: String = chain(&err)
+        .chars()
+        .flat_map(char::escape_debug)
+        .take(LEGIBLE_CHARS_MAX)
+        .collect();
+    io::Error::new(err.kind(), shown)
 }
 
 /// `./a/../b` as `b`; nothing for a name outside the archive.

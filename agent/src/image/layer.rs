@@ -18,6 +18,8 @@ use rustix::fs::{
     fsetxattr, linkat, mkdirat, mknodat, openat, openat2, statat, symlinkat, unlinkat, utimensat,
 };
 
+use super::archive::legible;
+
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 /// aufs' own files; they mean nothing to anybody else.
@@ -77,8 +79,8 @@ pub(super) struct Unpacked {
 pub(super) fn unpack(layer: impl Read, root: &Path) -> Result<Unpacked, LayerError> {
     let mut unpacker = Unpacker::open(root)?;
     let mut archive = tar::Archive::new(layer);
-    for entry in archive.entries().map_err(LayerError::Read)? {
-        unpacker.entry(entry.map_err(LayerError::Read)?)?;
+    for entry in archive.entries().map_err(unreadable)? {
+        unpacker.entry(entry.map_err(unreadable)?)?;
     }
     unpacker.finish()
 }
@@ -111,7 +113,7 @@ impl Unpacker {
     }
 
     fn entry(&mut self, mut entry: tar::Entry<'_, impl Read>) -> Result<(), LayerError> {
-        let path = inner_path(&entry.path().map_err(LayerError::Read)?)?;
+        let path = inner_path(&entry.path().map_err(unreadable)?)?;
         let kind = entry.header().entry_type();
         if matches!(kind, tar::EntryType::XGlobalHeader) {
             return Ok(());
@@ -140,26 +142,12 @@ impl Unpacker {
         if kind.is_symlink() {
             let target = entry.link_name_bytes().ok_or_else(|| invalid(&path, "link target"))?;
             symlinkat(OsStr::from_bytes(&target), &parent, &name).map_err(write_error("link", &path))?;
-            chownat(
-                &parent,
-                &name,
-                Some(attributes.owner),
-                Some(attributes.group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(write_error("give away", &path))?;
+            give_away(&parent, &name, &attributes).map_err(write_error("give away", &path))?;
             return set_times(&parent, &name, attributes.modified_s).map_err(write_error("set the times of", &path));
         }
         if kind.is_fifo() {
             mknodat(&parent, &name, FileType::Fifo, attributes.mode, 0).map_err(write_error("make fifo", &path))?;
-            chownat(
-                &parent,
-                &name,
-                Some(attributes.owner),
-                Some(attributes.group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(write_error("give away", &path))?;
+            give_away(&parent, &name, &attributes).map_err(write_error("give away", &path))?;
             return Ok(());
         }
         self.file(entry, &parent, &path, &name, &attributes)
@@ -238,7 +226,7 @@ impl Unpacker {
     ) -> Result<(), LayerError> {
         let target = entry
             .link_name()
-            .map_err(LayerError::Read)?
+            .map_err(unreadable)?
             .ok_or_else(|| invalid(path, "link target"))?;
         let target = inner_path(&target)?;
         let target_name = target.file_name().ok_or_else(|| invalid(path, "link target"))?;
@@ -341,9 +329,9 @@ impl Unpacker {
 
 fn attributes(entry: &mut tar::Entry<'_, impl Read>, path: &Path) -> Result<Attributes, LayerError> {
     let mut xattrs = Vec::new();
-    if let Some(extensions) = entry.pax_extensions().map_err(LayerError::Read)? {
+    if let Some(extensions) = entry.pax_extensions().map_err(unreadable)? {
         for extension in extensions {
-            let extension = extension.map_err(LayerError::Read)?;
+            let extension = extension.map_err(unreadable)?;
             let Some(name) = extension.key().ok().and_then(|key| key.strip_prefix(PAX_XATTR_PREFIX)) else {
                 continue;
             };
@@ -409,6 +397,11 @@ fn remove_tree(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
     unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
+fn give_away(parent: &OwnedFd, name: &OsStr, attributes: &Attributes) -> rustix::io::Result<()> {
+    let (owner, group) = (Some(attributes.owner), Some(attributes.group));
+    chownat(parent, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)
+}
+
 fn set_times(parent: &OwnedFd, name: &OsStr, modified_s: u64) -> rustix::io::Result<()> {
     utimensat(parent, name, &times(modified_s), AtFlags::SYMLINK_NOFOLLOW)
 }
@@ -422,6 +415,10 @@ fn times(modified_s: u64) -> Timestamps {
         last_access: time,
         last_modification: time,
     }
+}
+
+fn unreadable(err: io::Error) -> LayerError {
+    LayerError::Read(legible(err))
 }
 
 fn invalid(path: &Path, field: &'static str) -> LayerError {

@@ -19,6 +19,7 @@ use super::{
     resources, sandbox,
 };
 use crate::{
+    causes::chain,
     image::{Image, ImageStore, StoreError},
     runtime::{
         bundle::{ShimConfig, Stdin},
@@ -409,15 +410,4 @@ fn container_id(pod: &Pod, container: &str, attempt: u32) -> String {
 /// A container's cgroup below its pod's.
 pub(crate) fn container_cgroup(pod: &str, container: &str) -> String {
     format!("{pod}/{container}")
-}
-
-/// An error and what it came from, in one line.
-pub(crate) fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

@@ -11,8 +11,9 @@ use api::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::{launch::chain, layout::PodHome, shim_link};
+use super::{layout::PodHome, shim_link};
 use crate::{
+    causes::chain,
     logs::{self, Wanted},
     runtime::bundle::State,
 };

@@ -19,8 +19,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{FoundPod, launch::chain, sandbox::blocking};
+use super::{FoundPod, sandbox::blocking};
 use crate::{
+    causes::chain,
     exchange::{Down, Exchange, Inlet, Outlet},
     net::netns,
 };

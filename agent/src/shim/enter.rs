@@ -19,12 +19,15 @@ use nix::{
 };
 
 use super::{
-    FAILED, describe,
+    FAILED,
     exec::{ExecError, join},
     handover::{Ends, Said, give, say},
     terminal::ConsoleSocket,
 };
-use crate::runtime::{Runtime, Stdio, Streams, embedded::Embedded};
+use crate::{
+    causes::chain,
+    runtime::{Runtime, Stdio, Streams, embedded::Embedded},
+};
 
 /// The streams that are wanted: `terminal`, or some of `stdin,stdout,stderr`, or nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +68,7 @@ pub(super) fn enter(dir: &Path, process: &Path, wanted: WantedStreams) -> Result
     let (pid, ends) = match start(dir, process, wanted) {
         Ok(started) => started,
         Err(err) => {
-            let message = describe(&err);
+            let message = chain(&err);
             // An agent that is gone needs no reason.
             let _ = say(&agent, &Said::Failed { message });
             return Ok(FAILED);

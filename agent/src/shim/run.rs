@@ -41,11 +41,14 @@ use super::{
     log_file::{Lines, LogFile, Stream},
     terminal::ConsoleSocket,
 };
-use crate::runtime::{
-    Runtime, RuntimeError, Stdio, Streams,
-    bundle::{Ask, Bundle, ShimConfig, State, Stdin},
-    cgroup::{CgroupError, Hierarchies},
-    embedded::Embedded,
+use crate::{
+    causes::chain,
+    runtime::{
+        Runtime, RuntimeError, Stdio, Streams,
+        bundle::{Ask, Bundle, ShimConfig, State, Stdin},
+        cgroup::{CgroupError, Hierarchies},
+        embedded::Embedded,
+    },
 };
 
 /// Output that is still in the pipes when the container has ended is read for so long; only a process outside the
@@ -151,7 +154,7 @@ pub(super) fn run(dir: &Path) -> Result<(), RunError> {
         }
         Err(err) => State::Failed {
             at: Timestamp::now(),
-            message: super::describe(&err),
+            message: chain(&err),
         },
     };
     bundle.write_state(&state).map_err(RunError::State)?;
@@ -351,10 +354,10 @@ fn exit_state(started_at: Timestamp, status: WaitStatus, oom: bool) -> State {
 fn clean_up(bundle: &Bundle, config: &ShimConfig, hierarchies: &Hierarchies) {
     hierarchies.kill(&config.cgroup);
     if let Err(err) = hierarchies.remove(&config.cgroup) {
-        complain(&super::describe(&err));
+        complain(&chain(&err));
     }
     if let Err(err) = Embedded.forget(&config.id, &config.runtime_dir) {
-        complain(&super::describe(&err));
+        complain(&chain(&err));
     }
     match nix::mount::umount2(&bundle.rootfs(), MntFlags::MNT_DETACH) {
         Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => {}

@@ -130,16 +130,19 @@ impl Discovery {
             .collect()
     }
 
-    /// A name at most two letters off.
+    /// A name of which most letters are those of the given one: at most two are off, and fewer in a short name.
     fn closest(&self, name: &str) -> Option<&str> {
         const LETTERS_OFF_MAX: usize = 2;
+        /// One slip in so many letters; a short word with more slips is another word.
+        const LETTERS_OF_A_SLIP: usize = 3;
+        let off_max = (name.chars().count() / LETTERS_OF_A_SLIP).min(LETTERS_OFF_MAX);
         let names = self
             .types
             .iter()
             .flat_map(|candidate| [candidate.plural.as_str(), candidate.singular.as_str()]);
         names
             .map(|candidate| (letters_off(candidate, name), candidate))
-            .filter(|(off, _)| *off <= LETTERS_OFF_MAX)
+            .filter(|(off, _)| *off <= off_max)
             .min()
             .map(|(_, candidate)| candidate)
     }

@@ -51,7 +51,7 @@ impl FileArguments {
                 objects.extend(Manifest::all(parse(&text).context("standard input")?, "STDIN"));
                 continue;
             }
-            for path in files(name, self.recursive)? {
+            for path in self.files(name)? {
                 let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
                 let source = path.display().to_string();
                 objects.extend(Manifest::all(parse(&text).with_context(|| source.clone())?, &source));
@@ -65,6 +65,33 @@ impl FileArguments {
         }
         Ok(objects)
     }
+
+    /// The file itself, or the manifests in the directory, in order.
+    fn files(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        if !path.is_dir() {
+            return Ok(vec![path.to_owned()]);
+        }
+        let mut entries: Vec<PathBuf> = fs::read_dir(path)
+            .with_context(|| format!("list {}", path.display()))?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<_>>()
+            .with_context(|| format!("list {}", path.display()))?;
+        entries.sort();
+        let mut found = Vec::new();
+        for entry in entries {
+            if entry.is_dir() {
+                if self.recursive {
+                    found.extend(self.files(&entry)?);
+                }
+            } else if entry
+                .extension()
+                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+            {
+                found.push(entry);
+            }
+        }
+        Ok(found)
+    }
 }
 
 fn shown(paths: &[PathBuf]) -> String {
@@ -73,32 +100,6 @@ fn shown(paths: &[PathBuf]) -> String {
         .map(|path| path.display().to_string())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-fn files(path: &Path, recursive: bool) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut entries: Vec<PathBuf> = fs::read_dir(path)
-        .with_context(|| format!("list {}", path.display()))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<_>>()
-        .with_context(|| format!("list {}", path.display()))?;
-    entries.sort();
-    let mut found = Vec::new();
-    for entry in entries {
-        if entry.is_dir() {
-            if recursive {
-                found.extend(files(&entry, recursive)?);
-            }
-        } else if entry
-            .extension()
-            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
-        {
-            found.push(entry);
-        }
-    }
-    Ok(found)
 }
 
 /// The objects in a text.

@@ -82,7 +82,11 @@ impl TablePrinter {
         let mut lines: Vec<String> = rows.iter().map(|row| aligned(row, &self.widths)).collect();
         if self.colours {
             for (index, line) in lines.iter_mut().enumerate() {
-                *line = coloured(line, has_headings && index == 0);
+                *line = if has_headings && index == 0 {
+                    bold(line)
+                } else {
+                    coloured(line)
+                };
             }
         }
         lines
@@ -123,8 +127,12 @@ impl TablePrinter {
     }
 }
 
-/// Headings are bold; a word that tells of trouble or of waiting stands out.
-fn coloured(line: &str, is_heading: bool) -> String {
+fn bold(heading: &str) -> String {
+    format!("\x1b[1m{heading}\x1b[0m")
+}
+
+/// A word that tells of trouble or of waiting stands out.
+fn coloured(line: &str) -> String {
     const TROUBLE: &[&str] = &[
         "CrashLoopBackOff",
         "Error",
@@ -136,9 +144,6 @@ fn coloured(line: &str, is_heading: bool) -> String {
         "Unknown",
     ];
     const WAITING: &[&str] = &["Pending", "ContainerCreating", "Terminating", "Unschedulable"];
-    if is_heading {
-        return format!("\x1b[1m{line}\x1b[0m");
-    }
     let paint = |words: &[&str], colour: &str| {
         words.iter().find_map(|word| {
             let (before, after) = line.split_once(&format!("   {word}"))?;

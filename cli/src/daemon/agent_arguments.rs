@@ -1,10 +1,18 @@
 //! `skep agent`: arguments of a node.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 
 use super::DATA_DIR;
+
+/// Where programs and maps are pinned unless somebody says otherwise.
+const BPFFS: &str = "/sys/fs/bpf/skep";
 
 /// Run a node: its pods, its network, its part of every service.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,7 +49,7 @@ pub(crate) struct NodeArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) socket_cgroup: Option<PathBuf>,
     /// Where programs and maps are pinned.
-    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/skep")]
+    #[arg(long, value_name = "DIR", default_value = BPFFS)]
     pub(crate) bpffs: PathBuf,
     /// A label of the node. May be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
@@ -79,6 +87,19 @@ impl AgentArguments {
 }
 
 impl NodeArguments {
+    /// The node of `skep up`.
+    pub(crate) fn of_up(data_dir: &Path, node_name: Option<String>) -> Self {
+        Self {
+            node_name,
+            data_dir: data_dir.join("agent"),
+            node_ip: None,
+            cgroup_root: None,
+            socket_cgroup: None,
+            bpffs: BPFFS.into(),
+            labels: Vec::new(),
+        }
+    }
+
     /// The agent's configuration; for cleaning up, the server and the token do not matter.
     pub(crate) fn config(self, server: String, token: Option<String>) -> anyhow::Result<agent::AgentConfig> {
         let node_name = match self.node_name {

@@ -2,25 +2,38 @@
 
 use std::{
     ffi::OsString,
+    fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{API_PORT, DATA_DIR, server_arguments::ClusterArguments};
 use crate::{
     logging::{LogArguments, LogFormat},
-    supervise::{Output, Supervised, Supervisor, Unit},
+    supervise::{self, Output, Supervised, Supervisor, Unit, record::Record},
+    whole_file::{read_json, write_json},
 };
 
 /// How long the server and the agent may take to end in an orderly way.
-const STOP_GRACE: Duration = Duration::from_secs(10);
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Names in the data directory: the processes that run, the lock of the one that runs them, what they run as, and what
+/// clients use.
+pub(super) const RECORD: &str = "state.json";
+pub(super) const LOCK: &str = "up.lock";
+pub(super) const IDENTITY: &str = "up.json";
+pub(super) const KUBECONFIG: &str = "kubeconfig";
+/// What the server and the agent keep.
+pub(super) const SERVER: &str = "server";
+pub(super) const AGENT: &str = "agent";
+/// Where the kubeconfig leads.
+const SERVERS_KUBECONFIG: &str = "server/kubeconfig";
 
 /// Run a server and an agent on this host, in the foreground.
 #[derive(Debug, Clone, clap::Args)]
@@ -42,10 +55,26 @@ impl UpArguments {
     /// Runs until SIGINT or SIGTERM, then stops both. Pods stay, as they do when a node's agent is upgraded.
     pub(crate) fn run(self, log: &LogArguments) -> anyhow::Result<ExitCode> {
         let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
-        std::fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
-        let units = self.units(&data_dir, log)?;
-        let kubeconfig = data_dir.join("kubeconfig");
-        link_kubeconfig(&kubeconfig)?;
+        fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
+        let Some(_only_one) = supervise::lock(&data_dir.join(LOCK))? else {
+            bail!(
+                "another `skep up` runs with the data directory {}; stop it, or give this one another --data-dir",
+                data_dir.display()
+            );
+        };
+        let node_name = match &self.node_name {
+            Some(name) => name.clone(),
+            None => super::host_name()?,
+        };
+        let units = self.units(&data_dir, &node_name, log)?;
+        let (file, identity) = (data_dir.join(IDENTITY), Identity { node_name });
+        // What is there as it should be is left: a cluster must start on a full disk.
+        if !read_json(&file).is_ok_and(|present| present.as_ref() == Some(&identity)) {
+            write_json(&file, &identity)?;
+        }
+        let record = Record::new(units.iter().map(|unit| unit.name.clone()));
+        let publish = record.begin(data_dir.join(RECORD));
+        let kubeconfig = link_kubeconfig(&data_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -55,7 +84,7 @@ impl UpArguments {
             let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
             let supervisor = Supervisor::start(
                 units.into_iter().map(|unit| (unit, Supervised::Started)).collect(),
-                Arc::new(|_, _| {}),
+                publish,
             );
             info!(kubeconfig = %kubeconfig.display(), "a server and an agent are starting");
             tokio::select! {
@@ -78,9 +107,9 @@ impl UpArguments {
         }
     }
 
-    fn units(&self, data_dir: &Path, log: &LogArguments) -> anyhow::Result<Vec<Unit>> {
+    fn units(&self, data_dir: &Path, node_name: &str, log: &LogArguments) -> anyhow::Result<Vec<Unit>> {
         let skep = std::env::current_exe().context("find the skep binary")?;
-        let server_dir = data_dir.join("server");
+        let server_dir = data_dir.join(SERVER);
         let token_file = server_dir.join("join-token");
         let reached_at = if self.listen.ip().is_unspecified() {
             SocketAddr::from((Ipv4Addr::LOCALHOST, self.listen.port()))
@@ -116,12 +145,13 @@ impl UpArguments {
         let mut agent = base(&["agent"]);
         agent.extend(["--server".into(), format!("https://{reached_at}").into()]);
         agent.extend(["--token-file".into(), token_file.clone().into()]);
-        agent.extend(["--data-dir".into(), data_dir.join("agent").into()]);
+        agent.extend(["--data-dir".into(), data_dir.join(AGENT).into()]);
         if let Some(address) = self.node_address() {
             agent.extend(["--node-ip".into(), address.to_string().into()]);
         }
-        if let Some(name) = &self.node_name {
-            agent.extend(["--node-name".into(), name.into()]);
+        agent.extend(["--node-name".into(), node_name.into()]);
+        if let Some(cgroup) = whole_host()? {
+            agent.extend(["--socket-cgroup".into(), cgroup.into()]);
         }
         let unit = |name: &str, command, requires| Unit {
             name: name.to_owned(),
@@ -137,12 +167,63 @@ impl UpArguments {
     }
 }
 
-/// Makes DIR/kubeconfig lead to the one the server writes.
-fn link_kubeconfig(kubeconfig: &Path) -> anyhow::Result<()> {
-    match std::os::unix::fs::symlink("server/kubeconfig", kubeconfig) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("create {}", kubeconfig.display()))
+/// What `skep down` must know of an earlier `skep up`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Identity {
+    pub(super) node_name: String,
+}
+
+/// The control group of all processes: the shells of this host see services, too, not only its pods.
+fn whole_host() -> anyhow::Result<Option<PathBuf>> {
+    let hierarchies = agent::hierarchies::mounted().context("read the mounted cgroup hierarchies")?;
+    Ok(agent::hierarchies::v2(&hierarchies).map(Path::to_owned))
+}
+
+/// Makes DIR/kubeconfig lead to the one the server writes, and returns the path to use: a file of somebody else's that
+/// is there stays.
+fn link_kubeconfig(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let kubeconfig = data_dir.join(KUBECONFIG);
+    match std::os::unix::fs::symlink(SERVERS_KUBECONFIG, &kubeconfig) {
+        Ok(()) => Ok(kubeconfig),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if is_our_link(&kubeconfig) {
+                return Ok(kubeconfig);
+            }
+            let used = data_dir.join(SERVERS_KUBECONFIG);
+            warn!(
+                kept = %kubeconfig.display(),
+                kubeconfig = %used.display(),
+                "a kubeconfig that is not ours is in the way and stays; use the server's"
+            );
+            Ok(used)
         }
-        Ok(()) | Err(_) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("create {}", kubeconfig.display())),
+    }
+}
+
+/// Whether this is the link that `skep up` makes.
+pub(super) fn is_our_link(kubeconfig: &Path) -> bool {
+    fs::read_link(kubeconfig).is_ok_and(|target| target == Path::new(SERVERS_KUBECONFIG))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_of_somebody_else_stays_and_the_servers_is_used() {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let (own, servers) = (
+            directory.path().join(KUBECONFIG),
+            directory.path().join(SERVERS_KUBECONFIG),
+        );
+        for round in ["made", "found"] {
+            assert_eq!(link_kubeconfig(directory.path()).expect(round), own, "{round}");
+        }
+        fs::remove_file(&own).expect("remove the link");
+        fs::write(&own, "another cluster's").expect("write a file");
+        assert_eq!(link_kubeconfig(directory.path()).expect("kept"), servers);
+        assert_eq!(fs::read_to_string(&own).expect("it is there"), "another cluster's");
     }
 }

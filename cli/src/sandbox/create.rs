@@ -14,14 +14,15 @@ use kube::config::Kubeconfig;
 use super::{
     NameArgument, delete,
     name::SandboxName,
-    registry::{self, Sandbox, write_atomically},
-    state::{Phase, SandboxState},
+    registry::{self, Sandbox},
     supervisor, underlay,
 };
 use crate::{
     client::{Connection, ConnectionArguments},
     daemon::{API_PORT, server_arguments::parse_grace},
+    supervise::record::Phase,
     terminal::Progress,
+    whole_file,
 };
 
 /// Most nodes of a sandbox: their addresses are 11 to 210 of a /24, and more would not fit a machine anyway.
@@ -63,9 +64,7 @@ pub(crate) struct CreateArguments {
 impl CreateArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         super::require_root()?;
-        let _operation = registry::lock_operation(&self.name.name, || {
-            eprintln!("waiting for another command that makes or removes this sandbox");
-        })?;
+        let _operation = registry::lock_operation(&self.name.name)?;
         let progress = Progress::start(&format!("Creating the sandbox {}", self.name.name));
         let sandbox = self.claim()?;
         if let Err(error) = self.build(&sandbox, &progress) {
@@ -185,7 +184,7 @@ impl CreateArguments {
 
 /// Waits a moment, or fails when there is no time left or a process keeps dying.
 fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::Result<()> {
-    let state = SandboxState::read_checked(sandbox)?;
+    let state = sandbox.processes()?.checked();
     if let Some(failing) = state
         .processes
         .iter()
@@ -249,7 +248,7 @@ fn publish_kubeconfig(sandbox: &Sandbox, written: &Path) -> anyhow::Result<()> {
     config.current_context = Some(name);
     let text = serde_yaml_ng::to_string(&config).context("write the kubeconfig as YAML")?;
     let path = sandbox.kubeconfig();
-    write_atomically(&path, text.as_bytes(), 0o600).with_context(|| format!("write {}", path.display()))
+    whole_file::write(&path, text.as_bytes(), 0o600).with_context(|| format!("write {}", path.display()))
 }
 
 fn occupied(data_dir: &Path, name: &SandboxName) -> anyhow::Error {

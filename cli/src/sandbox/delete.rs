@@ -3,22 +3,20 @@
 //! Every step is repeatable and looks at what the kernel has rather than at what was recorded, so a deletion that was
 //! interrupted is completed by the next. Touches nothing of another sandbox.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, anyhow};
-use rustix::process::Signal;
+use anyhow::Context;
 
 use super::{
-    NameArgument, cgroups, mounts, netns,
+    NameArgument, cgroups, netns,
     registry::{self, RegistryError, Sandbox},
-    state::SandboxState,
-    underlay,
+    supervisor, underlay,
 };
-use crate::{daemon::DATA_DIR, terminal::Progress};
+use crate::{
+    daemon::DATA_DIR,
+    removal::{self, Removal, mounts},
+    terminal::Progress,
+};
 
 /// Remove a sandbox and everything it made.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,9 +34,7 @@ pub(crate) struct DeleteArguments {
 impl DeleteArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         super::require_root()?;
-        let _operation = registry::lock_operation(&self.name.name, || {
-            eprintln!("waiting for another command that makes or removes this sandbox");
-        })?;
+        let _operation = registry::lock_operation(&self.name.name)?;
         let sandbox = match registry::find(&self.name.name) {
             Ok(sandbox) => sandbox,
             Err(error @ RegistryError::Unknown { .. }) => match self.find_in_data_dir()? {
@@ -66,53 +62,42 @@ impl DeleteArguments {
 /// Removes processes, nodes, wires, control groups and files, in this order. Goes on after a failure, and frees the
 /// name only if there was none.
 pub(super) fn remove_everything(sandbox: &Sandbox, progress: &Progress) -> anyhow::Result<()> {
-    let mut failures = Vec::new();
-    let mut attempt = |step: &str, outcome: anyhow::Result<()>| {
-        if let Err(error) = outcome {
-            failures.push(format!("{step}: {error:#}"));
-        }
-    };
+    let mut removal = Removal::default();
     progress.step("ending the processes");
-    attempt("end the recorded processes", kill_recorded(sandbox));
-    attempt(
+    removal.attempt("end the recorded processes", kill_recorded(sandbox));
+    removal.attempt(
         "end the server",
         cgroups::kill(&sandbox.name.server_cgroup()).map_err(Into::into),
     );
     for number in sandbox.node_numbers() {
         let host = format!("{}/{}", sandbox.name.node_cgroup(number), cgroups::HOST);
-        attempt("end the agent", cgroups::kill(&host).map_err(Into::into));
+        removal.attempt("end the agent", cgroups::kill(&host).map_err(Into::into));
     }
     for number in sandbox.node_numbers() {
         let node = sandbox.name.node(number);
         progress.step(&format!("cleaning up {node}"));
-        attempt(&format!("clean up {node}"), clean_node(sandbox, number));
-        attempt(
+        removal.attempt(&format!("clean up {node}"), clean_node(sandbox, number));
+        removal.attempt(
             &format!("end the processes of {node}"),
             cgroups::kill(&sandbox.name.node_cgroup(number)).map_err(Into::into),
         );
     }
     progress.step("removing wires, control groups and files");
-    attempt(
+    removal.attempt(
         "undo mounts",
         mounts::unmount_below(&sandbox.data_dir).map_err(Into::into),
     );
     let wires = super::runtime().and_then(|runtime| runtime.block_on(underlay::remove(sandbox)).map_err(Into::into));
-    attempt("remove wires", wires);
+    removal.attempt("remove wires", wires);
     for group in sandbox
         .node_numbers()
         .map(|number| sandbox.name.node_cgroup(number))
         .chain([sandbox.name.server_cgroup()])
     {
-        attempt("remove control groups", cgroups::remove(&group).map_err(Into::into));
+        removal.attempt("remove control groups", cgroups::remove(&group).map_err(Into::into));
     }
-    attempt("remove files", remove_files(sandbox));
-    if !failures.is_empty() {
-        return Err(anyhow!(
-            "some of the sandbox {} could not be removed; run this again when the cause is mended:\n  {}",
-            sandbox.name,
-            failures.join("\n  ")
-        ));
-    }
+    removal.attempt("remove files", remove_files(sandbox));
+    removal.finish(&format!("the sandbox {}", sandbox.name))?;
     registry::remove(sandbox)?;
     if sandbox.made_data_dir {
         // Somebody may keep files of their own in it.
@@ -130,22 +115,12 @@ pub(super) fn remove_everything(sandbox: &Sandbox, progress: &Progress) -> anyho
     Ok(())
 }
 
-/// The supervisor first, or it would restart what we end.
 fn kill_recorded(sandbox: &Sandbox) -> anyhow::Result<()> {
     // A damaged record is no obstacle: the control groups know the processes too.
-    let Ok(state) = SandboxState::read(sandbox) else {
+    let Ok(record) = sandbox.processes() else {
         return Ok(());
     };
-    let processes = state
-        .supervisor
-        .into_iter()
-        .chain(state.processes.into_iter().filter_map(|entry| entry.process));
-    for process in processes {
-        process
-            .signal(Signal::KILL)
-            .with_context(|| format!("kill process {}", process.pid))?;
-    }
-    Ok(())
+    Ok(record.kill()?)
 }
 
 /// Has the agent's own code remove what an agent makes: pods, their mounts and namespaces, pins.
@@ -177,19 +152,6 @@ fn clean_node(sandbox: &Sandbox, number: u16) -> anyhow::Result<()> {
 fn remove_files(sandbox: &Sandbox) -> anyhow::Result<()> {
     let mut directories: Vec<PathBuf> = sandbox.node_numbers().map(|number| sandbox.node_dir(number)).collect();
     directories.extend([sandbox.server_dir(), sandbox.log_dir()]);
-    for directory in directories {
-        absent_is_fine(fs::remove_dir_all(&directory), &directory)?;
-    }
-    for file in ["state.json", "supervisor.lock", "kubeconfig"] {
-        let path = sandbox.data_dir.join(file);
-        absent_is_fine(fs::remove_file(&path), &path)?;
-    }
-    Ok(())
-}
-
-fn absent_is_fine(outcome: io::Result<()>, path: &Path) -> anyhow::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome.with_context(|| format!("remove {}", path.display())),
-    }
+    let files = [registry::RECORD, supervisor::LOCK, "kubeconfig"].map(|file| sandbox.data_dir.join(file));
+    removal::remove_files(&directories, &files)
 }

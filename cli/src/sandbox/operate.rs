@@ -12,9 +12,9 @@ use super::{
     NameArgument,
     control_socket::{self, Request},
     registry::{self, Sandbox},
-    state::{Phase, SandboxState},
     supervisor,
 };
+use crate::supervise::record::Phase;
 
 /// How long a server may take to open its store and listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ fn places(sandbox: &Sandbox, targets: &[String]) -> anyhow::Result<Vec<usize>> {
 }
 
 fn not_running(sandbox: &Sandbox) -> anyhow::Result<Vec<String>> {
-    let state = SandboxState::read_checked(sandbox)?;
+    let state = sandbox.processes()?.checked();
     let stopped = state
         .processes
         .into_iter()

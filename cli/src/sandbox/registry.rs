@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     net::Ipv4Addr,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
@@ -14,8 +14,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::name::SandboxName;
+use crate::{
+    supervise::record::Record,
+    whole_file::{FileError, read_json, write_json},
+};
 
 const DIRECTORY: &str = "/run/skep/sandboxes";
+/// Name of the supervisor's record in the data directory.
+pub(crate) const RECORD: &str = "state.json";
 /// Name of the copy of the entry in the data directory.
 const COPY: &str = "sandbox.json";
 
@@ -47,12 +53,8 @@ pub(crate) enum RegistryError {
     Unknown { name: SandboxName },
     #[error("the sandbox {name} exists already (its data is in {}); delete it with `skep sandbox delete --name {name}`, or give this one another --name", data_dir.display())]
     Exists { name: SandboxName, data_dir: PathBuf },
-    #[error("{} holds no sandbox", path.display())]
-    Broken {
-        path: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("access {}", path.display())]
     Io {
         path: PathBuf,
@@ -109,6 +111,17 @@ impl Sandbox {
         self.node_numbers().find(|number| self.name.node(*number) == node)
     }
 
+    /// What was last recorded of its processes: the server's first, then the agents' in order.
+    pub(crate) fn processes(&self) -> Result<Record, FileError> {
+        let units = || std::iter::once("server".to_owned()).chain(self.node_numbers().map(|n| self.name.node(n)));
+        Ok(read_json(&self.record())?.unwrap_or_else(|| Record::new(units())))
+    }
+
+    /// Where that is recorded.
+    pub(crate) fn record(&self) -> PathBuf {
+        self.data_dir.join(RECORD)
+    }
+
     /// The socket its supervisor listens on. Not in the data directory, whose path may be too long for a socket.
     pub(crate) fn control_socket(&self) -> PathBuf {
         Path::new(DIRECTORY).join(format!("{}.sock", self.name))
@@ -136,8 +149,8 @@ pub(crate) fn lock() -> Result<Lock, RegistryError> {
 /// Held while a sandbox is made or removed: one such work at a time for each name.
 pub(crate) struct Operation(#[expect(dead_code, reason = "closing it lets others work")] File);
 
-/// Waits until nobody makes or removes the sandbox. `waiting` is called once if that takes a while.
-pub(crate) fn lock_operation(name: &SandboxName, waiting: impl FnOnce()) -> Result<Operation, RegistryError> {
+/// Waits until nobody makes or removes the sandbox, and says so if that takes a while.
+pub(crate) fn lock_operation(name: &SandboxName) -> Result<Operation, RegistryError> {
     let path = Path::new(DIRECTORY).join(".operations.lock");
     let open = || {
         fs::create_dir_all(DIRECTORY)?;
@@ -152,7 +165,7 @@ pub(crate) fn lock_operation(name: &SandboxName, waiting: impl FnOnce()) -> Resu
         };
         match nix::fcntl::fcntl(file.as_raw_fd(), nix::fcntl::FcntlArg::F_OFD_SETLK(&byte)) {
             Err(nix::Error::EAGAIN | nix::Error::EACCES) => {
-                waiting();
+                eprintln!("waiting for another command that makes or removes this sandbox");
                 nix::fcntl::fcntl(file.as_raw_fd(), nix::fcntl::FcntlArg::F_OFD_SETLKW(&byte))?;
             }
             outcome => {
@@ -189,7 +202,7 @@ pub(crate) fn all() -> Result<Vec<Sandbox>, RegistryError> {
             .path();
         if path.extension().is_some_and(|extension| extension == "json") {
             // Deleted between being listed and being read.
-            sandboxes.extend(read(&path)?);
+            sandboxes.extend(read_json(&path)?);
         }
     }
     sandboxes.sort_by(|one: &Sandbox, two| one.name.cmp(&two.name));
@@ -198,29 +211,29 @@ pub(crate) fn all() -> Result<Vec<Sandbox>, RegistryError> {
 
 /// The sandbox of this name.
 pub(crate) fn find(name: &SandboxName) -> Result<Sandbox, RegistryError> {
-    read(&entry_path(name))?.ok_or_else(|| RegistryError::Unknown { name: name.clone() })
+    read_json(&entry_path(name))?.ok_or_else(|| RegistryError::Unknown { name: name.clone() })
 }
 
 /// The sandbox whose data directory this is: what is left to go by after a reboot.
 pub(crate) fn find_in(data_dir: &Path) -> Result<Option<Sandbox>, RegistryError> {
-    read(&data_dir.join(COPY))
+    Ok(read_json(&data_dir.join(COPY))?)
 }
 
 /// Claims the name.
 pub(crate) fn add(_held: &Lock, sandbox: &Sandbox) -> Result<(), RegistryError> {
     let path = entry_path(&sandbox.name);
-    if let Some(other) = read(&path)? {
+    if let Some(other) = read_json::<Sandbox>(&path)? {
         return Err(RegistryError::Exists {
             name: other.name,
             data_dir: other.data_dir,
         });
     }
-    write(&path, sandbox)
+    Ok(write_json(&path, sandbox)?)
 }
 
 /// Puts a copy beside the data.
 pub(crate) fn write_copy(sandbox: &Sandbox) -> Result<(), RegistryError> {
-    write(&sandbox.data_dir.join(COPY), sandbox)
+    Ok(write_json(&sandbox.data_dir.join(COPY), sandbox)?)
 }
 
 /// Frees the name. The last step of a deletion.
@@ -240,51 +253,4 @@ pub(crate) fn remove(sandbox: &Sandbox) -> Result<(), RegistryError> {
 
 fn entry_path(name: &SandboxName) -> PathBuf {
     Path::new(DIRECTORY).join(format!("{name}.json"))
-}
-
-fn read(path: &Path) -> Result<Option<Sandbox>, RegistryError> {
-    let content = match fs::read(path) {
-        Ok(content) => content,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(RegistryError::Io {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    serde_json::from_slice(&content)
-        .map(Some)
-        .map_err(|source| RegistryError::Broken {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-fn write(path: &Path, sandbox: &Sandbox) -> Result<(), RegistryError> {
-    let content = serde_json::to_vec_pretty(sandbox).map_err(|source| RegistryError::Broken {
-        path: path.to_owned(),
-        source,
-    })?;
-    write_atomically(path, &content, 0o644).map_err(|source| RegistryError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Readers see the old content or the new, also after a crash.
-pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut staged_name = path.file_name().unwrap_or_default().to_owned();
-    staged_name.push(format!(".{}.new", std::process::id()));
-    let staged = path.with_file_name(staged_name);
-    let mut file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(mode)
-        .open(&staged)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&staged, path)
 }

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::{
     NameArgument,
     registry::{self, Sandbox},
-    state::{Phase, ProcessState, SandboxState},
     supervisor,
 };
-use crate::terminal::TextTable;
+use crate::{
+    supervise::record::{Phase, ProcessRecord, Record},
+    terminal::TextTable,
+};
 
 /// How a status is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +51,7 @@ impl ListArguments {
             .into_iter()
             .filter(|sandbox| self.name.as_deref().is_none_or(|name| name == sandbox.name.as_str()))
         {
-            let state = SandboxState::read_checked(&sandbox)?;
+            let state = sandbox.processes()?.checked();
             rows.push((overall(&state), sandbox));
         }
         match self.output {
@@ -97,7 +99,7 @@ fn described((state, sandbox): &(&'static str, Sandbox)) -> Value {
 }
 
 /// One word for a whole sandbox.
-fn overall(state: &SandboxState) -> &'static str {
+fn overall(state: &Record) -> &'static str {
     let all = |phase| state.processes.iter().all(|entry| entry.phase == phase);
     if state.supervisor.is_none() {
         "unsupervised"
@@ -113,17 +115,18 @@ fn overall(state: &SandboxState) -> &'static str {
 impl StatusArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let sandbox = registry::find(&self.name.name)?;
-        let state = SandboxState::read_checked(&sandbox)?;
+        let state = sandbox.processes()?.checked();
         match self.output {
             Some(Format::Json) => print_json(&document(&sandbox, &state))?,
             Some(Format::Yaml) => print_yaml(&document(&sandbox, &state))?,
-            wide => print_table(&sandbox, &state, wide.is_some()),
+            Some(Format::Wide) => print_table(&sandbox, &state, Columns::All),
+            None => print_table(&sandbox, &state, Columns::Usual),
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn document(sandbox: &Sandbox, state: &SandboxState) -> Value {
+fn document(sandbox: &Sandbox, state: &Record) -> Value {
     let supervisor = json!({
         "role": "supervisor",
         "node": null,
@@ -152,12 +155,18 @@ fn document(sandbox: &Sandbox, state: &SandboxState) -> Value {
     })
 }
 
-fn print_table(sandbox: &Sandbox, state: &SandboxState, wide: bool) {
-    let mut table = if wide {
-        TextTable::new(&["ROLE", "NODE", "PID", "STATE", "RESTARTS", "ADDRESS", "LAST END", "LOG"])
-    } else {
-        TextTable::new(&["ROLE", "NODE", "PID", "STATE", "RESTARTS"])
-    };
+/// How much a table shows of each process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    Usual,
+    All,
+}
+
+fn print_table(sandbox: &Sandbox, state: &Record, columns: Columns) {
+    let mut table = TextTable::new(match columns {
+        Columns::Usual => &["ROLE", "NODE", "PID", "STATE", "RESTARTS"],
+        Columns::All => &["ROLE", "NODE", "PID", "STATE", "RESTARTS", "ADDRESS", "LAST END", "LOG"],
+    });
     let pid = |process: Option<crate::supervise::ProcessId>| process.map_or("-".to_owned(), |id| id.pid.to_string());
     for entry in &state.processes {
         let mut cells = vec![
@@ -167,7 +176,7 @@ fn print_table(sandbox: &Sandbox, state: &SandboxState, wide: bool) {
             entry.phase.as_str().to_owned(),
             entry.restarts.to_string(),
         ];
-        if wide {
+        if columns == Columns::All {
             cells.push(address(sandbox, entry));
             cells.push(entry.last_end.clone().unwrap_or_else(|| "-".to_owned()));
             cells.push(supervisor::log_file(sandbox, &entry.unit).display().to_string());
@@ -186,7 +195,7 @@ fn print_table(sandbox: &Sandbox, state: &SandboxState, wide: bool) {
         phase.as_str().into(),
         "-".into(),
     ];
-    if wide {
+    if columns == Columns::All {
         cells.extend([
             "-".into(),
             "-".into(),
@@ -203,15 +212,15 @@ fn print_table(sandbox: &Sandbox, state: &SandboxState, wide: bool) {
     }
 }
 
-fn role(entry: &ProcessState) -> &'static str {
+fn role(entry: &ProcessRecord) -> &'static str {
     if entry.unit == "server" { "server" } else { "agent" }
 }
 
-fn node(entry: &ProcessState) -> Option<&str> {
+fn node(entry: &ProcessRecord) -> Option<&str> {
     (entry.unit != "server").then_some(entry.unit.as_str())
 }
 
-fn address(sandbox: &Sandbox, entry: &ProcessState) -> String {
+fn address(sandbox: &Sandbox, entry: &ProcessRecord) -> String {
     match sandbox.number_of(&entry.unit) {
         Some(number) => sandbox.node_address(number).to_string(),
         None => sandbox.server_address().to_string(),

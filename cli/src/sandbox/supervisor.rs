@@ -9,7 +9,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,10 +26,11 @@ use super::{
     name::SandboxName,
     netns,
     registry::{self, Sandbox},
-    state::SandboxState,
 };
-use crate::supervise::{Output, ProcessId, Supervisor, Unit};
+use crate::supervise::{self, Output, Supervisor, Unit};
 
+/// Name of the file in the data directory that the one supervisor holds.
+pub(super) const LOCK: &str = "supervisor.lock";
 /// How long a server or agent may take to end in an orderly way before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a new supervisor may take to answer.
@@ -83,48 +83,21 @@ impl SuperviseArguments {
         let sandbox = registry::find(&self.name.name)?;
         // A session of its own: the terminal that made the sandbox may close.
         nix::unistd::setsid().context("leave the terminal's session")?;
-        let _only_one = lock(&sandbox)?;
+        let _only_one = supervise::lock(&sandbox.data_dir.join(LOCK))?
+            .with_context(|| format!("the sandbox {} has a supervisor already", sandbox.name))?;
         cgroups::enter(&format!("{}/{}", sandbox.name.server_cgroup(), cgroups::HOST))?;
         super::runtime()?.block_on(supervise(sandbox))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Held by the one supervisor of a sandbox.
-fn lock(sandbox: &Sandbox) -> anyhow::Result<File> {
-    let path = sandbox.data_dir.join("supervisor.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => bail!("the sandbox {} has a supervisor already", sandbox.name),
-        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
-    }
-}
-
 async fn supervise(sandbox: Sandbox) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut state = SandboxState::read(&sandbox)?;
-    let resumed = state.resumed();
-    let own_pid = i32::try_from(std::process::id()).context("represent a pid")?;
-    state.supervisor = ProcessId::of(own_pid);
-    state.write(&sandbox)?;
-
-    let state = Mutex::new(state);
-    let recorded = sandbox.clone();
-    let publish = move |index: usize, report: &crate::supervise::Report| {
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.record(index, report);
-        if let Err(failure) = state.write(&recorded) {
-            error!(error = %crate::daemon::chain(&failure), "record state failed");
-        }
-    };
+    let record = sandbox.processes()?;
+    let resumed = record.resumed();
+    let publish = record.begin(sandbox.record());
     let units = units(&sandbox).into_iter().zip(resumed).collect();
-    let supervisor = Supervisor::start(units, Arc::new(publish));
+    let supervisor = Supervisor::start(units, publish);
     let listener = listen(&sandbox.control_socket())?;
     info!(sandbox = sandbox.name.as_str(), nodes = sandbox.nodes, "supervising");
     loop {

@@ -26,6 +26,11 @@ impl ProcessId {
         Some(Self { pid, start_time })
     }
 
+    /// This process.
+    pub(crate) fn own() -> Option<Self> {
+        Self::of(i32::try_from(std::process::id()).ok()?)
+    }
+
     /// True while the process lives; a zombie does not.
     pub(crate) fn is_alive(self) -> bool {
         Self::of(self.pid) == Some(self)

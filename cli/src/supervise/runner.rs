@@ -82,7 +82,8 @@ enum Request {
     Stop(oneshot::Sender<()>),
 }
 
-type Publish = Arc<dyn Fn(usize, &Report) + Send + Sync>;
+/// Hears what becomes of the unit at a place.
+pub(crate) type Publish = Arc<dyn Fn(usize, &Report) + Send + Sync>;
 
 /// The processes under supervision.
 pub(crate) struct Supervisor {

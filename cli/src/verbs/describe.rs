@@ -111,7 +111,7 @@ impl DescribeArguments {
 async fn describe(connection: &Connection, resource: &ResourceType, described: &Value) -> anyhow::Result<Page> {
     let now = Timestamp::now();
     let mut page = Page::new();
-    page.heading(described, resource.namespaced);
+    page.heading(described);
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pod::describe(&mut page, described),
         ("", "Node") => {

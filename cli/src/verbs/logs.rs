@@ -77,18 +77,15 @@ impl LogsArguments {
                 self.max_log_requests
             );
         }
-        let prefixed = self.prefix;
         if self.follow {
-            let mut printing: FuturesUnordered<_> = sources
-                .iter()
-                .map(|source| self.print(&connection, source, prefixed))
-                .collect();
+            let mut printing: FuturesUnordered<_> =
+                sources.iter().map(|source| self.print(&connection, source)).collect();
             while let Some(outcome) = printing.next().await {
                 outcome?;
             }
         } else {
             for source in &sources {
-                self.print(&connection, source, prefixed).await?;
+                self.print(&connection, source).await?;
             }
         }
         Ok(())
@@ -223,7 +220,7 @@ impl LogsArguments {
         object::query(&parameters)
     }
 
-    async fn print(&self, connection: &Connection, source: &Source, prefixed: bool) -> anyhow::Result<()> {
+    async fn print(&self, connection: &Connection, source: &Source) -> anyhow::Result<()> {
         let path = format!(
             "/api/v1/namespaces/{}/pods/{}/log{}",
             object::encoded(connection.namespace()),
@@ -234,7 +231,7 @@ impl LogsArguments {
         while let Some(line) = lines.next().await {
             let line = line.context("read the log")?;
             let mut out = std::io::stdout().lock();
-            let written = if prefixed {
+            let written = if self.prefix {
                 write!(out, "[pod/{}/{}] {line}", source.pod, source.container)
             } else {
                 write!(out, "{line}")

@@ -22,10 +22,11 @@ pub(crate) struct ScaleArguments {
     /// `TYPE NAME…` or `TYPE/NAME…`.
     #[arg(value_name = "TYPE NAME", required = true)]
     words: Vec<String>,
-    #[arg(long)]
+    /// How many, between 0 and 2147483647.
+    #[arg(long, value_parser = super::parse_replicas)]
     replicas: u32,
     /// Only if there are this many now.
-    #[arg(long)]
+    #[arg(long, value_parser = super::parse_replicas)]
     current_replicas: Option<u32>,
     /// All objects of the type.
     #[arg(long)]

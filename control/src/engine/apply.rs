@@ -5,6 +5,7 @@
 use api::{
     conversion,
     fields::{self, Configuration, Conflicts, FieldFault, FieldSet, KindPlace, Managers, Writer},
+    inert,
     resource::Resource,
     schema,
 };
@@ -76,17 +77,22 @@ impl Engine {
         let plan = Plan::new(resource, subresource, application, &options.manager)?;
         let resource = plan.resource;
         for _ in 0..super::ROUNDS_MAX {
+            let mut inert_fields = Vec::new();
             let outcome = self
                 .modify(resource, namespace, name, options.dry_run, |current| {
                     let next = plan.update(current)?;
                     if let Next::Put(new) = &next {
+                        inert_fields = inert::warnings(resource, Some(current), new);
                         self.default_priority_check(resource, new, &Target::new(resource, name))?;
                     }
                     self.check_next(caller, resource, current, next)
                 })
                 .await;
             match outcome {
-                Ok(outcome) => return Ok(Applied::Updated(plan.answer(outcome.into_object()))),
+                Ok(outcome) => {
+                    options.warnings.extend(inert_fields);
+                    return Ok(Applied::Updated(plan.answer(outcome.into_object())));
+                }
                 Err(ApiError::NotFound(_)) if subresource.is_none() => {}
                 Err(error) => return Err(error),
             }
@@ -99,7 +105,11 @@ impl Engine {
             match created {
                 // Somebody was faster: there is something to apply to now.
                 Err(ApiError::AlreadyExists(_)) => {}
-                other => return other.map(|object| Applied::Created(plan.answer(object))),
+                Ok(object) => {
+                    options.warnings.extend(inert::warnings(resource, None, &object));
+                    return Ok(Applied::Created(plan.answer(object)));
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(ApiError::Contention(Target::new(resource, name)))

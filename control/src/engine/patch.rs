@@ -3,7 +3,7 @@
 //! Source: RFC 6902, RFC 7396; Kubernetes, "Update API Objects in Place Using kubectl patch".
 
 use api::{
-    conversion,
+    conversion, inert,
     patch::{self, PatchError},
     resource::Resource,
 };
@@ -112,6 +112,9 @@ fn patched(
     drop(options.warnings.take());
     fields::identify(resource, &mut wanted)?;
     fields::check(resource, &mut wanted, options)?;
+    options
+        .warnings
+        .extend(inert::warnings(resource, Some(current), &wanted));
     conversion::to_stored(resource, &mut wanted);
     Ok(wanted)
 }

@@ -1,7 +1,7 @@
 //! Updates of an object or of one of its subresources, and the assignment of a pod to a node.
 
 use api::{
-    conversion, defaulting,
+    conversion, defaulting, inert,
     resource::Resource,
     validation::{self, FieldError},
 };
@@ -42,9 +42,11 @@ impl Engine {
         conversion::to_stored(asked, &mut wanted);
         let resource = asked.stored();
         self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
+        let mut inert_fields = Vec::new();
         let outcome = self
             .modify(resource, namespace, name, options.dry_run, |current| {
                 preconditions(resource, current, &wanted)?;
+                inert_fields = inert::warnings(resource, Some(current), &wanted);
                 let record = Record::Changes {
                     manager: &options.manager,
                     subresource: subresource.unwrap_or_default(),
@@ -53,6 +55,7 @@ impl Engine {
                 self.check_next(caller, resource, current, next)
             })
             .await?;
+        options.warnings.extend(inert_fields);
         let mut object = outcome.into_object();
         conversion::from_stored(asked, &mut object);
         Ok(object)

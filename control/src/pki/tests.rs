@@ -84,3 +84,25 @@ fn kubeconfig_is_yaml_with_the_credential() {
     assert_eq!(value["clusters"][0]["cluster"]["server"], "https://10.0.0.1:6443");
     assert!(value["users"][0]["user"]["client-key-data"].as_str().unwrap().len() > 100);
 }
+
+#[test]
+fn a_kubeconfig_that_somebody_has_changed_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let own = kubeconfig(
+        "https://10.0.0.1:6443",
+        authority.certificate_pem(),
+        &authority.admin().unwrap(),
+    );
+    let merged = format!("{own}- name: another\n");
+    let renamed = own.replace("name: skep\n", "name: mine\n");
+    for (name, text, expected) in [
+        ("as made", own.as_str(), true),
+        ("of another address", &own.replace("10.0.0.1", "10.0.0.2"), true),
+        ("with another cluster in it", &merged, false),
+        ("with another name", &renamed, false),
+        ("empty", "", false),
+    ] {
+        assert_eq!(is_own_kubeconfig(text), expected, "{name}");
+    }
+}

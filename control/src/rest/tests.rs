@@ -1,4 +1,7 @@
 mod access;
+mod apply;
+mod collections;
+mod streams;
 
 use std::time::Instant;
 
@@ -16,8 +19,6 @@ use crate::{
     pki::Authority,
     store::{Store, StoreConfig},
 };
-
-mod apply;
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -374,187 +375,6 @@ async fn what_is_not_there_or_not_allowed() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages_and_as_tables() {
-    let server = server().await;
-    for name in ["a", "b", "c"] {
-        server.config_map(name, json!({ "l": name })).await;
-    }
-    let path = "/api/v1/namespaces/default/configmaps";
-    let all = server.get(path).await.json();
-    assert_eq!(
-        (&all["kind"], all["items"].as_array().unwrap().len()),
-        (&json!("ConfigMapList"), 3)
-    );
-    assert_eq!(
-        all["metadata"]["resourceVersion"],
-        server.engine.store().revision().to_string()
-    );
-    assert!(all["items"][0]["metadata"]["resourceVersion"].is_string());
-
-    let first = server.get(&format!("{path}?limit=2")).await.json();
-    assert_eq!(first["metadata"]["remainingItemCount"], 1);
-    let token = first["metadata"]["continue"].as_str().unwrap();
-    let rest = server.get(&format!("{path}?limit=2&continue={token}")).await.json();
-    assert_eq!(rest["items"][0]["metadata"]["name"], "c");
-    assert!(rest["metadata"].get("continue").is_none());
-
-    let labelled = server.get(&format!("{path}?labelSelector=l+in+(a,c)")).await.json();
-    assert_eq!(labelled["items"].as_array().unwrap().len(), 2);
-    let named = server
-        .get(&format!("{path}?fieldSelector=metadata.name%3Db"))
-        .await
-        .json();
-    assert_eq!(named["items"][0]["metadata"]["name"], "b");
-
-    for (query, kind) in [
-        ("", "PartialObjectMetadata"),
-        ("?includeObject=Object", "ConfigMap"),
-        ("?includeObject=None", ""),
-    ] {
-        let table = server
-            .send("GET", &format!("{path}{query}"), &[("accept", TABLE)], "")
-            .await
-            .json();
-        assert_eq!(table["kind"], "Table");
-        assert_eq!(table["rows"][1]["cells"][0], "b");
-        assert_eq!(
-            table["rows"][1]["object"]["kind"].as_str().unwrap_or_default(),
-            kind,
-            "{query}"
-        );
-        assert_eq!(table["metadata"]["resourceVersion"], all["metadata"]["resourceVersion"]);
-    }
-    let deleted = server
-        .send("DELETE", &format!("{path}?labelSelector=l!%3Db"), &[], "")
-        .await;
-    assert_eq!(deleted.json()["status"], "Success");
-    assert_eq!(server.get(path).await.json()["items"].as_array().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_watch_tells_every_change_once_from_where_it_starts() {
-    let server = server().await;
-    let first = server.config_map("a", json!({})).await;
-    let path = "/api/v1/namespaces/default/configmaps";
-    let version = first["metadata"]["resourceVersion"].as_str().unwrap();
-    let mut fresh = server.watch(&format!("{path}?watch=true"), "*/*").await;
-    let mut later = server
-        .watch(&format!("{path}?watch=true&resourceVersion={version}"), "*/*")
-        .await;
-    let mut table = server
-        .watch(&format!("{path}?watch=true&resourceVersion={version}"), TABLE)
-        .await;
-    let mut named = server.watch(&format!("{path}/b?watch=true"), "*/*").await;
-    server.config_map("b", json!({})).await;
-    let patch = [("content-type", "application/merge-patch+json")];
-    server
-        .send("PATCH", &format!("{path}/b"), &patch, r#"{"data":{"k":"v"}}"#)
-        .await;
-    server.send("DELETE", &format!("{path}/b"), &[], "").await;
-    assert_eq!(fresh.told().await, pair("ADDED", "a"));
-    for events in [&mut fresh, &mut later, &mut named] {
-        for kind in ["ADDED", "MODIFIED", "DELETED"] {
-            assert_eq!(events.told().await, pair(kind, "b"));
-        }
-    }
-    let row = table.next().await.unwrap();
-    assert_eq!(
-        (&row["object"]["kind"], &row["object"]["rows"][0]["cells"][0]),
-        (&json!("Table"), &json!("b"))
-    );
-    server.shutdown.cancel();
-    assert_eq!(fresh.next().await, None);
-}
-
-#[tokio::test]
-async fn selected_objects_come_and_go_as_their_labels_change() {
-    let server = server().await;
-    server.config_map("a", json!({ "l": "1" })).await;
-    let path = "/api/v1/namespaces/default/configmaps";
-    let mut events = server
-        .watch(&format!("{path}?watch=true&labelSelector=l%3D1"), "*/*")
-        .await;
-    let patch = [("content-type", "application/merge-patch+json")];
-    for label in ["2", "1"] {
-        let body = json!({ "metadata": { "labels": { "l": label } } });
-        server
-            .send("PATCH", &format!("{path}/a"), &patch, body.to_string())
-            .await;
-    }
-    server.config_map("b", json!({ "l": "2" })).await;
-    server
-        .send("PATCH", &format!("{path}/a"), &patch, r#"{"data":{"k":"v"}}"#)
-        .await;
-    server.send("DELETE", &format!("{path}/a"), &[], "").await;
-    let kinds = ["ADDED", "DELETED", "ADDED", "MODIFIED", "DELETED"];
-    for kind in kinds {
-        assert_eq!(events.told().await, pair(kind, "a"));
-    }
-}
-
-#[tokio::test]
-async fn a_streaming_list_ends_with_its_mark() {
-    let server = server().await;
-    server.config_map("a", json!({})).await;
-    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let mut events = server.watch(&format!("/api/v1/configmaps?{query}"), "*/*").await;
-    assert_eq!(events.told().await, pair("ADDED", "a"));
-    let mark = events.next().await.unwrap();
-    assert_eq!(mark["type"], "BOOKMARK");
-    assert_eq!(mark["object"]["kind"], "ConfigMap");
-    assert_eq!(
-        mark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"],
-        "true"
-    );
-    assert_eq!(
-        mark["object"]["metadata"]["resourceVersion"],
-        server.engine.store().revision().to_string()
-    );
-    server.config_map("b", json!({})).await;
-    assert_eq!(events.told().await, pair("ADDED", "b"));
-}
-
-#[tokio::test]
-async fn a_watch_ends_after_its_time_and_one_from_too_far_back_says_so() {
-    let server = server().await;
-    let started = Instant::now();
-    let mut events = server.watch("/api/v1/pods?watch=true&timeoutSeconds=1", "*/*").await;
-    assert_eq!(events.next().await, None);
-    assert!(started.elapsed() >= Duration::from_secs(1));
-    server.config_map("x", json!({})).await;
-    let patch = [("content-type", "application/merge-patch+json")];
-    for n in 0..2 * KEPT_REVISIONS {
-        let body = json!({ "data": { "n": n.to_string() } });
-        server
-            .send(
-                "PATCH",
-                "/api/v1/namespaces/default/configmaps/x",
-                &patch,
-                body.to_string(),
-            )
-            .await;
-    }
-    let store = server.engine.store();
-    store.compact(store.revision()).await.unwrap();
-    let mut events = server
-        .watch("/api/v1/configmaps?watch=true&resourceVersion=1", "*/*")
-        .await;
-    let event = events.next().await.unwrap();
-    assert_eq!(
-        (&event["type"], &event["object"]["code"]),
-        (&json!("ERROR"), &json!(410))
-    );
-    assert_eq!(events.next().await, None);
-    let exact = server
-        .get("/api/v1/configmaps?resourceVersion=1&resourceVersionMatch=Exact")
-        .await;
-    assert_eq!(
-        (exact.status, &exact.json()["reason"]),
-        (StatusCode::GONE, &json!("Expired"))
-    );
-}
-
-#[tokio::test]
 async fn subresources_of_pods() {
     let server = server().await;
     let body = json!({ "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
@@ -606,100 +426,6 @@ async fn subresources_of_pods() {
 }
 
 #[tokio::test]
-async fn streams_are_refused_before_the_connection_changes() {
-    let server = server().await;
-    let container = |name: &str| json!({ "name": name, "image": "i" });
-    let bound = |name: &str, containers: &[Value]| json!({ "metadata": { "name": name }, "spec": { "nodeName": "n1", "containers": containers } });
-    let unbound = json!({ "metadata": { "name": "unbound" }, "spec": { "containers": [container("c")] } });
-    let two = bound("two", &[container("a"), container("b")]);
-    for pod in [unbound, bound("p", &[container("c")]), two] {
-        server.create("pods", "default", pod).await;
-    }
-    let websocket = |subprotocol: &'static str| {
-        vec![
-            ("connection", "keep-alive, Upgrade"),
-            ("upgrade", "websocket"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("sec-websocket-protocol", subprotocol),
-        ]
-    };
-    let v5 = || websocket("v5.channel.k8s.io");
-    let needed = "Upgrade request required";
-    // pod and query, headers, code, part of the message
-    for (path, headers, code, message) in [
-        ("none/exec?command=a&stdout=1", v5(), 404, "pods \"none\" not found"),
-        (
-            "p/exec?stdout=1",
-            v5(),
-            400,
-            "you must specify at least 1 command for the container",
-        ),
-        (
-            "p/exec?command=a",
-            v5(),
-            400,
-            "you must specify at least 1 of stdin, stdout, stderr",
-        ),
-        (
-            "p/exec?command=a&stderr=1&tty=1",
-            v5(),
-            400,
-            "you must specify at least 1 of stdin, stdout, stderr",
-        ),
-        (
-            "p/exec?command=a&stdout=1&container=x",
-            v5(),
-            400,
-            "container x is not valid for pod p",
-        ),
-        (
-            "two/attach?stdout=1",
-            v5(),
-            400,
-            "a container name must be specified for pod two, choose one of: [a b]",
-        ),
-        (
-            "unbound/attach?stdout=1",
-            v5(),
-            400,
-            "pod unbound does not have a host assigned",
-        ),
-        ("p/attach?stdout=1", vec![], 400, needed),
-        ("p/portforward", vec![], 400, needed),
-        // HTTP/2, and whatever else cannot become another connection.
-        ("p/attach?stdout=1", v5(), 400, needed),
-        (
-            "p/attach?stdout=1",
-            websocket("soap"),
-            400,
-            "none of [\"soap\"] is known",
-        ),
-        ("p/portforward", v5(), 400, "none of [\"v5.channel.k8s.io\"] is known"),
-        ("p/log", websocket("soap"), 400, "none of [\"soap\"] is known"),
-    ] {
-        let full = format!("/api/v1/namespaces/default/pods/{path}");
-        for method in ["GET", "POST"] {
-            if method == "POST" && path.ends_with("/log") {
-                continue;
-            }
-            let answer = server.send(method, &full, &headers, Body::empty()).await;
-            let said = answer.json();
-            let text = said["message"].as_str().unwrap_or_default();
-            assert!(
-                answer.status.as_u16() == code && text.contains(message),
-                "{method} {path}: {} {said}",
-                answer.status
-            );
-        }
-    }
-    let deleted = server
-        .send("DELETE", "/api/v1/namespaces/default/pods/p/exec", &[], "")
-        .await;
-    assert_eq!(deleted.status, StatusCode::METHOD_NOT_ALLOWED);
-}
-
-#[tokio::test]
 async fn documents_are_sent_once() {
     let server = server().await;
     let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
@@ -729,32 +455,63 @@ async fn documents_are_sent_once() {
 }
 
 #[tokio::test]
-async fn a_kind_in_another_form_is_selected_by_the_fields_of_that_form() {
-    const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+async fn fields_that_nothing_acts_upon_are_said_once() {
     let server = server().await;
-    for name in ["a", "b"] {
-        let event = json!({
-            "metadata": { "name": format!("about-{name}") },
-            "involvedObject": { "kind": "Pod", "name": name, "namespace": "default" },
-            "reason": "Told",
-            "type": "Normal",
-        });
-        server.create("events", "default", event).await;
-    }
-    let path = "/apis/events.k8s.io/v1/namespaces/default/events?fieldSelector=regarding.name%3Db";
-    for (accept, shown) in [("application/json", true), (METADATA_LIST, false)] {
-        let list = server.send("GET", path, &[("accept", accept)], "").await.json();
-        let items = list["items"].as_array().unwrap();
-        assert_eq!(items.len(), 1, "{accept}: {list}");
-        assert_eq!(items[0]["metadata"]["name"], "about-b", "{accept}");
-        if shown {
-            assert_eq!(items[0]["regarding"]["name"], "b", "{accept}");
-            assert_eq!(items[0]["apiVersion"], "events.k8s.io/v1", "{accept}");
+    let pods = "/api/v1/namespaces/default/pods";
+    let json_type = [("content-type", "application/json")];
+    let merge_type = [("content-type", "application/merge-patch+json")];
+    let spec = |class: Value| {
+        json!({
+            "containers": [{ "name": "c", "image": "i", "ports": [{ "containerPort": 80, "hostPort": 80 }] }],
+            "runtimeClassName": class,
+        })
+    };
+    let pod = json!({ "metadata": { "name": "p" }, "spec": spec(Value::Null) });
+    let label = json!({ "metadata": { "labels": { "a": "b" } } });
+    let template =
+        |class: Value| json!({ "metadata": { "name": "t" }, "template": { "metadata": {}, "spec": spec(class) } });
+    let templates = "/api/v1/namespaces/default/podtemplates";
+    for (method, path, headers, body, said) in [
+        (
+            "POST",
+            pods,
+            json_type,
+            &pod,
+            vec!["spec.containers[0].ports[0].hostPort: "],
+        ),
+        ("PATCH", &format!("{pods}/p"), merge_type, &label, vec![]),
+        (
+            "PATCH",
+            &format!("{pods}/q?fieldManager=me"),
+            [("content-type", "application/apply-patch+yaml")],
+            &json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "q" }, "spec": spec(Value::Null) }),
+            vec!["spec.containers[0].ports[0].hostPort: "],
+        ),
+        (
+            "POST",
+            templates,
+            json_type,
+            &template(Value::Null),
+            vec!["template.spec.containers[0].ports[0].hostPort: "],
+        ),
+        (
+            "PUT",
+            &format!("{templates}/t"),
+            json_type,
+            &template(json!("kata")),
+            vec!["template.spec.runtimeClassName: "],
+        ),
+    ] {
+        let answer = server.send(method, path, &headers, body.to_string()).await;
+        assert!(answer.status.is_success(), "{method} {path}: {:?}", answer.bytes);
+        let warnings: Vec<_> = answer.headers.get_all("warning").iter().collect();
+        assert_eq!(warnings.len(), said.len(), "{method} {path}: {warnings:?}");
+        for (warning, said) in warnings.iter().zip(said) {
+            let expected = format!("299 - \"{said}");
+            assert!(
+                warning.to_str().unwrap().starts_with(&expected),
+                "{method} {path}: {warning:?}"
+            );
         }
     }
-    let mut events = server.watch(&format!("{path}&watch=true"), "application/json").await;
-    let event = events.next().await.unwrap();
-    assert_eq!(event["type"], "ADDED");
-    assert_eq!(event["object"]["regarding"]["name"], "b");
-    assert_eq!(event["object"]["apiVersion"], "events.k8s.io/v1");
 }

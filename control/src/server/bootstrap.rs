@@ -6,6 +6,7 @@ use api::resource::{self, Resource};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::Rng as _;
 use serde_json::json;
+use tracing::{info, warn};
 
 use crate::{
     ServerConfig,
@@ -156,7 +157,8 @@ pub(super) async fn join_token(engine: &Engine, dir: &Path, authority: &Authorit
     Ok(())
 }
 
-/// Writes the administrator's kubeconfig, unless it is there as it should be: a server must start on a full disk.
+/// Writes the administrator's kubeconfig, unless it is there as it should be: a server must start on a full disk. One
+/// that somebody else has put there, or changed, stays.
 pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority) -> Result<(), BootstrapError> {
     let host = config.advertised().swap_remove(0);
     let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -166,9 +168,22 @@ pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority
         &authority.admin()?,
     );
     let path = config.data_dir.join("kubeconfig");
-    // One that cannot be read is replaced.
-    if fs::read(&path).is_ok_and(|present| present == text.as_bytes()) {
-        return Ok(());
+    match fs::read_to_string(&path) {
+        Ok(present) if present == text => return Ok(()),
+        Ok(present) if !present.trim().is_empty() && !pki::is_own_kubeconfig(&present) => {
+            warn!(
+                path = %path.display(),
+                "a kubeconfig that is not this server's is in the way and stays; move it and start again to get the server's"
+            );
+            return Ok(());
+        }
+        Ok(_) => info!(
+            path = %path.display(),
+            server = format!("https://{host}:{port}"),
+            "the server's address or certificates have changed: writing the kubeconfig anew"
+        ),
+        // One that cannot be read is replaced.
+        Err(_) => {}
     }
     pki::write_file(&path, text.as_bytes(), 0o600)?;
     Ok(())

@@ -206,59 +206,77 @@ impl<'txn> Tables<'txn> {
         entries_max: usize,
     ) -> Result<(Option<ResealPlace>, bool), StorageFailure> {
         match place {
-            ResealPlace::Current(from) => {
-                let mut stale = Vec::new();
-                let mut last = None;
-                let mut looked_at = 0;
-                for entry in self.current.range::<&[u8]>(from.as_slice()..)?.take(entries_max) {
-                    let (key, version) = entry?;
-                    let (key, (created, modified, value)) = (key.value(), version.value());
-                    looked_at += 1;
-                    last = Some(key.to_vec());
-                    if self.seal.is_stale(key, value) {
-                        let plain = self.seal.read(|| Cow::Borrowed(key), modified, value)?;
-                        let value = self.seal.close(key, modified, &plain)?.into_owned();
-                        stale.push((key.to_vec(), (created, modified, value)));
-                    }
-                }
-                for (key, (created, modified, value)) in &stale {
-                    self.current
-                        .insert(key.as_slice(), (*created, *modified, value.as_slice()))?;
-                }
-                let next = match last {
-                    // Nothing lies between a key and the same key with a NUL.
-                    Some(last) if looked_at == entries_max => ResealPlace::Current([last, vec![0]].concat()),
-                    _ => ResealPlace::History(Vec::new(), 0),
-                };
-                Ok((Some(next), !stale.is_empty()))
-            }
-            ResealPlace::History(from, revision) => {
-                let mut stale = Vec::new();
-                let mut last = None;
-                let mut looked_at = 0;
-                for entry in self.history.range((from.as_slice(), revision)..)?.take(entries_max) {
-                    let (id, version) = entry?;
-                    let ((key, modified), (replaced, created, value)) = (id.value(), version.value());
-                    looked_at += 1;
-                    last = Some((key.to_vec(), modified));
-                    if self.seal.is_stale(key, value) {
-                        let plain = self.seal.read(|| Cow::Borrowed(key), modified, value)?;
-                        let value = self.seal.close(key, modified, &plain)?.into_owned();
-                        stale.push(((key.to_vec(), modified), (replaced, created, value)));
-                    }
-                }
-                for ((key, modified), (replaced, created, value)) in &stale {
-                    self.history
-                        .insert((key.as_slice(), *modified), (*replaced, *created, value.as_slice()))?;
-                }
-                let next = match last {
-                    Some((key, modified)) if looked_at == entries_max => Some(ResealPlace::History(key, modified + 1)),
-                    _ => None,
-                };
-                Ok((next, !stale.is_empty()))
-            }
+            ResealPlace::Current(from) => self.reseal_current(&from, entries_max),
+            ResealPlace::History(from, revision) => self.reseal_history(&from, revision, entries_max),
         }
     }
+
+    fn reseal_current(
+        &mut self,
+        from: &[u8],
+        entries_max: usize,
+    ) -> Result<(Option<ResealPlace>, bool), StorageFailure> {
+        let mut stale = Vec::new();
+        let mut last = None;
+        let mut looked_at = 0;
+        for entry in self.current.range::<&[u8]>(from..)?.take(entries_max) {
+            let (key, version) = entry?;
+            let (key, (created, modified, value)) = (key.value(), version.value());
+            looked_at += 1;
+            last = Some(key.to_vec());
+            if let Some(value) = in_form(self.seal, key, modified, value)? {
+                stale.push((key.to_vec(), (created, modified, value)));
+            }
+        }
+        for (key, (created, modified, value)) in &stale {
+            self.current
+                .insert(key.as_slice(), (*created, *modified, value.as_slice()))?;
+        }
+        let next = match last {
+            // Nothing lies between a key and the same key with a NUL.
+            Some(last) if looked_at == entries_max => ResealPlace::Current([last, vec![0]].concat()),
+            _ => ResealPlace::History(Vec::new(), 0),
+        };
+        Ok((Some(next), !stale.is_empty()))
+    }
+
+    fn reseal_history(
+        &mut self,
+        from: &[u8],
+        revision: Revision,
+        entries_max: usize,
+    ) -> Result<(Option<ResealPlace>, bool), StorageFailure> {
+        let mut stale = Vec::new();
+        let mut last = None;
+        let mut looked_at = 0;
+        for entry in self.history.range((from, revision)..)?.take(entries_max) {
+            let (id, version) = entry?;
+            let ((key, modified), (replaced, created, value)) = (id.value(), version.value());
+            looked_at += 1;
+            last = Some((key.to_vec(), modified));
+            if let Some(value) = in_form(self.seal, key, modified, value)? {
+                stale.push(((key.to_vec(), modified), (replaced, created, value)));
+            }
+        }
+        for ((key, modified), (replaced, created, value)) in &stale {
+            self.history
+                .insert((key.as_slice(), *modified), (*replaced, *created, value.as_slice()))?;
+        }
+        let next = match last {
+            Some((key, modified)) if looked_at == entries_max => Some(ResealPlace::History(key, modified + 1)),
+            _ => None,
+        };
+        Ok((next, !stale.is_empty()))
+    }
+}
+
+/// The value in the form that it would get now, if it has another.
+fn in_form(seal: &Seal, key: &[u8], modified: Revision, value: &[u8]) -> Result<Option<Vec<u8>>, StorageFailure> {
+    if !seal.is_stale(key, value) {
+        return Ok(None);
+    }
+    let plain = seal.read(|| Cow::Borrowed(key), modified, value)?;
+    Ok(Some(seal.close(key, modified, &plain)?.into_owned()))
 }
 
 /// How far values have been brought into form: the first key, or version, that has not been looked at.

@@ -56,12 +56,12 @@ impl Counts {
         }
     }
 
-    fn print(&self, done: bool) {
+    fn print(&self, stage: Stage) {
         println!(
             "{}",
             json!({
                 "requests": self.requests, "failed": self.failed, "reconnects": self.reconnects,
-                "longest_ms": self.longest.as_millis(), "by_name": self.by_name, "errors": self.errors, "done": done,
+                "longest_ms": self.longest.as_millis(), "by_name": self.by_name, "errors": self.errors, "done": stage == Stage::Done,
             })
         );
     }
@@ -101,7 +101,14 @@ async fn new_connections(target: &str, count: u32) {
             .unwrap_or_else(|_| Err("timed out".to_owned()));
         counts.take(outcome, start.elapsed());
     }
-    counts.print(true);
+    counts.print(Stage::Done);
+}
+
+/// Whether more will be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    Done,
 }
 
 /// Whether a connection serves more than one request.
@@ -134,12 +141,12 @@ async fn side_by_side(target: String, clients: u32, rate: u32, reuse: Reuse, sec
     tokio::pin!(end);
     loop {
         tokio::select! {
-            _ = each_second.tick() => counts.borrow().print(false),
+            _ = each_second.tick() => counts.borrow().print(Stage::Running),
             _ = terminate.recv() => break,
             () = &mut end => break,
         }
     }
-    counts.borrow().print(true);
+    counts.borrow().print(Stage::Done);
 }
 
 async fn keep_requesting(target: &str, between: Duration, reuse: Reuse, counts: &RefCell<Counts>) {

@@ -23,7 +23,8 @@ const ROOM_BYTES: u64 = 1 << 20;
 const VALUE_BYTES: usize = 60_000;
 /// More than fit in the room.
 const OBJECTS_MAX: usize = 60;
-const REFUSAL: &str = "no space left on the store's disk";
+/// What happened, and what an operator can do.
+const REFUSAL: &str = "no space left on the store's disk: free some or make the disk larger, then try again";
 
 /// A small disk, gone when the test ends.
 struct Disk {

@@ -321,6 +321,7 @@ fn absent_objects_and_wrong_words(rows: &mut Vec<Row>) {
             &["deployments.apps \"nothing\" not found"],
         ),
         row("scale deployment idle --replicas=-3", &["--replicas"]),
+        row("scale deployment idle --replicas=3000000000", &["3000000000"]),
         row("scale deployment idle", &["replicas"]),
         row(
             "scale configmap there --replicas=2",
@@ -452,6 +453,28 @@ pub(crate) fn warnings_are_shown(sandbox: &Sandbox) {
                 "{name}"
             );
         }
+    }
+    // Fields that nothing acts upon: said when one is set, and not again when something else is changed.
+    for client in BOTH {
+        let run = |words: &[&str], input: &str| client.run(&sandbox.kubeconfig(), words, input);
+        let manifest = |label: &str| {
+            deployment("inert", "idle", "0")
+                .replace("labels: {app: idle}", &format!("labels: {{app: idle, also: {label}}}"))
+                .replace(
+                    "image: none",
+                    "image: none, ports: [{containerPort: 80, hostPort: 8080}]",
+                )
+        };
+        let warning = "Warning: spec.template.spec.containers[0].ports[0].hostPort: nothing acts upon this field yet: ";
+        let said = run(&["apply", "-f", "-"], &manifest("first"));
+        assert!(
+            said.success && said.err.starts_with(warning),
+            "{}: {said:?}",
+            client.name()
+        );
+        let said = run(&["apply", "-f", "-"], &manifest("second"));
+        assert_eq!((said.success, said.err.as_str()), (true, ""), "{}", client.name());
+        let _ = run(&["delete", "deployment", "inert"], "").succeeded("delete it");
     }
 }
 

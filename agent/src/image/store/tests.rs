@@ -270,6 +270,44 @@ fn what_is_damaged_or_foreign_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn an_archive_that_is_cut_off_is_refused_even_if_its_layers_are_here() {
+    let plain = tar_of(&[("bin/serve", &[7; 4000])]);
+    let config = config_json(architecture(), &[sha256(&plain)]);
+    let manifest = json!([{"Config": "c.json", "RepoTags": ["web:v2"], "Layers": ["l/layer.tar"]}]);
+    let docker = tar_of(&[
+        ("manifest.json", manifest.to_string().as_bytes()),
+        ("c.json", &config),
+        ("l/layer.tar", &plain),
+    ]);
+    let bench = Bench::new();
+    bench.import("x.tar", &docker).unwrap();
+    // Within the layer, which is the last entry, and between the entries before it. 1024 bytes mark the end.
+    let layer_from = docker.len() - 1024 - plain.len();
+    for length in [docker.len() - 1024 - 1, layer_from, layer_from - 512, 512 + 200] {
+        let err = bench.import("x.tar", &docker[..length]).unwrap_err();
+        let said = crate::causes::chain(&err);
+        assert!(matches!(err, ImportError::Archive { .. }), "{length}: {said}");
+        assert!(
+            said.contains("cut off") || said.contains("does not contain"),
+            "{length}: {said}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_archive_is_refused_in_letters_that_a_terminal_can_show() {
+    let bench = Bench::new();
+    let mut layer = Layout::new(Some("web:v1"));
+    layer.layer = [0x1b; 2048].to_vec();
+    layer.layer_digest = sha256(&layer.layer);
+    for (name, bytes) in [("archive", vec![0x1b; 4096]), ("layer", layer.tar())] {
+        let err = bench.import("x.tar", &bytes).unwrap_err();
+        let said = crate::causes::chain(&err);
+        assert!(!said.contains(char::is_control) && said.len() < 500, "{name}: {said:?}");
+    }
+}
+
+#[test]
 fn imports_from_several_processes_or_threads_wait_for_each_other() {
     let bench = Bench::new();
     let names = ["a:1", "b:1", "c:1", "d:1"];

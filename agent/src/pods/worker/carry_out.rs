@@ -19,7 +19,7 @@ use super::{
     },
     Carried, Happening, Live, Task,
 };
-use crate::volume;
+use crate::{causes::chain, volume};
 
 /// Attempts kept per container: the latest, and the one before it for its log and exit status.
 pub(super) const ATTEMPTS_MAX: usize = 2;
@@ -234,10 +234,7 @@ impl Task {
             })
             .await;
             for (volume, err) in failures {
-                let message = format!(
-                    "MountVolume.SetUp failed for volume \"{volume}\": {}",
-                    launch::chain(&err)
-                );
+                let message = format!("MountVolume.SetUp failed for volume \"{volume}\": {}", chain(&err));
                 herald
                     .tell(Happening::Noted(Note::warning("FailedMount", message)))
                     .await;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{
     super::{
         check::{self, ask},
-        launch::{Refused, chain, container_cgroup},
+        launch::{Refused, container_cgroup},
         layout::{AttemptRecord, SandboxRecord},
         prober::{Answer, Probes},
         sandbox::{PrepareError, ReleaseError, blocking},
@@ -24,6 +24,7 @@ use super::{
     ending,
 };
 use crate::{
+    causes::chain,
     runtime::bundle::{Bundle, State},
     volume,
 };

@@ -62,11 +62,20 @@ fn kinds_are_found_by_every_name_they_have() {
 
 #[test]
 fn a_slip_of_the_pen_gets_a_suggestion() {
-    let error = sample().named("deploymnet").expect_err("unknown").to_string();
-    assert_eq!(
-        error,
-        "the server doesn't have a resource type \"deploymnet\"; did you mean \"deployment\"?"
-    );
+    for (word, suggestion) in [
+        ("deploymnet", "; did you mean \"deployment\"?"),
+        ("pdos", ""),
+        ("podz", "; did you mean \"pod\"?"),
+        ("foo", ""),
+        ("x", ""),
+        ("", ""),
+    ] {
+        let error = sample().named(word).expect_err("unknown").to_string();
+        assert_eq!(
+            error,
+            format!("the server doesn't have a resource type {word:?}{suggestion}")
+        );
+    }
 }
 
 #[test]

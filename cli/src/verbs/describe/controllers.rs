@@ -91,17 +91,7 @@ fn describe_template(page: &mut Page, template: &Value) {
     for container in items(&template["spec"]["containers"]) {
         page.line(1, &format!("Container {}:", text(&container["name"])));
         page.field(2, "Image", &text(&container["image"]));
-        let ports: Vec<String> = items(&container["ports"])
-            .iter()
-            .map(|port| {
-                format!(
-                    "{}/{}",
-                    text(&port["containerPort"]),
-                    port["protocol"].as_str().unwrap_or("TCP")
-                )
-            })
-            .collect();
-        page.field(2, "Ports", &ports.join(", "));
+        page.container_ports(container);
         for (title, field) in [("Requests", "requests"), ("Limits", "limits")] {
             let amounts = pairs(&container["resources"][field]);
             if !amounts.is_empty() {

@@ -65,10 +65,11 @@ impl Page {
     }
 
     /// What every description begins with.
-    pub(super) fn heading(&mut self, described: &Value, namespaced: bool) {
+    pub(super) fn heading(&mut self, described: &Value) {
         self.field(0, "Name", object::name(described));
-        if namespaced {
-            self.field(0, "Namespace", object::namespace(described));
+        let namespace = object::namespace(described);
+        if !namespace.is_empty() {
+            self.field(0, "Namespace", namespace);
         }
         self.values(0, "Labels", &object::pairs(&described["metadata"]["labels"]));
         let shown = |pair: &String| !pair.starts_with("kubectl.kubernetes.io/last-applied-configuration");
@@ -103,6 +104,18 @@ impl Page {
                     .collect()
             });
         self.table("Conditions", &["Type", "Status", "Reason", "Message"], rows.collect());
+    }
+
+    /// The ports of a container.
+    pub(super) fn container_ports(&mut self, container: &Value) {
+        let ports: Vec<String> = object::items(&container["ports"])
+            .iter()
+            .map(|port| {
+                let protocol = port["protocol"].as_str().unwrap_or("TCP");
+                format!("{}/{protocol}", object::text(&port["containerPort"]))
+            })
+            .collect();
+        self.field(2, "Ports", &ports.join(", "));
     }
 
     /// Names and values, the values as they are.

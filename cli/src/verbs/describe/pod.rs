@@ -48,17 +48,7 @@ fn describe_container(page: &mut Page, container: &Value, status: &Value) {
     page.field(2, "Container ID", &text(&status["containerID"]));
     page.field(2, "Image", &text(&container["image"]));
     page.field(2, "Image ID", &text(&status["imageID"]));
-    let ports: Vec<String> = items(&container["ports"])
-        .iter()
-        .map(|port| {
-            format!(
-                "{}/{}",
-                text(&port["containerPort"]),
-                port["protocol"].as_str().unwrap_or("TCP")
-            )
-        })
-        .collect();
-    page.field(2, "Ports", &ports.join(", "));
+    page.container_ports(container);
     for (title, field) in [("Command", "command"), ("Args", "args")] {
         if !items(&container[field]).is_empty() {
             page.values(2, title, &items(&container[field]).iter().map(text).collect::<Vec<_>>());

@@ -22,8 +22,7 @@ pub(crate) enum UnmountError {
 
 /// Undoes every mount at or below a directory, innermost first.
 pub(crate) fn unmount_below(directory: &Path) -> Result<(), UnmountError> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(UnmountError::List)?;
-    for path in mounts_below(&mountinfo, directory).into_iter().rev() {
+    for path in below(directory)?.into_iter().rev() {
         // Detached rather than merely unmounted: a process of somebody else may look into it right now.
         match umount2(&path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {}
@@ -39,6 +38,13 @@ pub(crate) fn unmount_below(directory: &Path) -> Result<(), UnmountError> {
 }
 
 /// Mount points at or below a directory, in the order they were mounted.
+pub(crate) fn below(directory: &Path) -> Result<Vec<PathBuf>, UnmountError> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(UnmountError::List)?;
+    // The mount table has no links in its paths.
+    let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    Ok(mounts_below(&mountinfo, &directory))
+}
+
 fn mounts_below(mountinfo: &str, directory: &Path) -> Vec<PathBuf> {
     mountinfo
         .lines()

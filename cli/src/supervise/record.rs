@@ -1,28 +1,32 @@
-//! What the supervisor last knew of its processes, in DIR/state.json. Written by the supervisor alone.
+//! What a supervisor last knew of its processes, in a file beside their data. Written by the supervisor alone.
 //!
 //! A reader checks every process against /proc: the file outlives its writer.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use tracing::error;
 
-use super::registry::{Sandbox, write_atomically};
-use crate::supervise::{Report, Supervised, machine};
+use super::{ProcessId, Report, Supervised, machine, runner::Publish};
+use crate::whole_file::write_json;
 
-use crate::supervise::ProcessId;
-
-/// The state of a sandbox's processes.
+/// A supervisor and its processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct SandboxState {
+pub(crate) struct Record {
     pub(crate) supervisor: Option<ProcessId>,
-    pub(crate) processes: Vec<ProcessState>,
+    pub(crate) processes: Vec<ProcessRecord>,
 }
 
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ProcessState {
+pub(crate) struct ProcessRecord {
     /// "server", or the node's name.
     pub(crate) unit: String,
     pub(crate) phase: Phase,
@@ -57,29 +61,21 @@ impl Phase {
     }
 }
 
-/// The state file could not be read or written.
+/// A process could not be killed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StateError {
-    #[error("{} is damaged", path.display())]
-    Broken {
-        path: PathBuf,
-        #[source]
-        source: serde_json::Error,
-    },
-    #[error("access {}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+#[error("kill process {pid}")]
+pub(crate) struct KillError {
+    pid: i32,
+    #[source]
+    source: io::Error,
 }
 
-impl SandboxState {
-    /// The state before anything was started.
-    pub(crate) fn new(sandbox: &Sandbox) -> Self {
-        let units = std::iter::once("server".to_owned()).chain(sandbox.node_numbers().map(|n| sandbox.name.node(n)));
+impl Record {
+    /// The record before anything was started.
+    pub(crate) fn new(units: impl IntoIterator<Item = String>) -> Self {
         let processes = units
-            .map(|unit| ProcessState {
+            .into_iter()
+            .map(|unit| ProcessRecord {
                 unit,
                 phase: Phase::Waiting,
                 process: None,
@@ -93,23 +89,12 @@ impl SandboxState {
         }
     }
 
-    /// What was last written; the initial state if nothing was.
-    pub(crate) fn read(sandbox: &Sandbox) -> Result<Self, StateError> {
-        let path = path(sandbox);
-        match fs::read(&path) {
-            Ok(content) => serde_json::from_slice(&content).map_err(|source| StateError::Broken { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::new(sandbox)),
-            Err(source) => Err(StateError::Io { path, source }),
-        }
-    }
-
-    /// As [`Self::read`], with what has died since.
-    pub(crate) fn read_checked(sandbox: &Sandbox) -> Result<Self, StateError> {
-        let mut state = Self::read(sandbox)?;
-        state.supervisor = state.supervisor.filter(|process| process.is_alive());
-        for entry in &mut state.processes {
+    /// The record, with what has died since it was written.
+    pub(crate) fn checked(mut self) -> Self {
+        self.supervisor = self.supervisor.filter(|process| process.is_alive());
+        for entry in &mut self.processes {
             entry.process = entry.process.filter(|process| process.is_alive());
-            let is_watched = state.supervisor.is_some();
+            let is_watched = self.supervisor.is_some();
             entry.phase = match (entry.phase, entry.process) {
                 (Phase::Stopped, _) => Phase::Stopped,
                 (Phase::Stopping, Some(_)) => Phase::Stopping,
@@ -118,20 +103,47 @@ impl SandboxState {
                 (_, None) => Phase::Dead,
             };
         }
-        Ok(state)
+        self
     }
 
-    pub(crate) fn write(&self, sandbox: &Sandbox) -> Result<(), StateError> {
-        let path = path(sandbox);
-        let content = serde_json::to_vec_pretty(self).map_err(|source| StateError::Broken {
-            path: path.clone(),
-            source,
-        })?;
-        write_atomically(&path, &content, 0o644).map_err(|source| StateError::Io { path, source })
+    /// Makes this process the supervisor, writes the record, and returns what keeps it up to date from then on. On a full
+    /// disk the processes run all the same, with a record that is out of date.
+    pub(crate) fn begin(mut self, path: PathBuf) -> Publish {
+        self.supervisor = ProcessId::own();
+        self.keep(&path);
+        let record = Mutex::new(self);
+        Arc::new(move |index, report| {
+            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.record(index, report);
+            record.keep(&path);
+        })
+    }
+
+    fn keep(&self, path: &Path) {
+        if let Err(failure) = write_json(path, self) {
+            error!(error = %crate::daemon::chain(&failure), "record state failed");
+        }
+    }
+
+    /// The supervisor and its processes, in this order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ProcessId> {
+        let processes = self.processes.iter().filter_map(|entry| entry.process);
+        self.supervisor.into_iter().chain(processes)
+    }
+
+    /// Kills them all: the supervisor first, or it would restart what we end.
+    pub(crate) fn kill(&self) -> Result<(), KillError> {
+        for process in self.all() {
+            process.signal(Signal::KILL).map_err(|source| KillError {
+                pid: process.pid,
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Takes in what became of the process at this place.
-    pub(crate) fn record(&mut self, index: usize, report: &Report) {
+    fn record(&mut self, index: usize, report: &Report) {
         let entry = &mut self.processes[index];
         entry.process = report.state.process();
         entry.restarts = report.restarts;
@@ -146,7 +158,7 @@ impl SandboxState {
 
     /// How a new supervisor takes each process up: those that run are watched, those that were stopped stay so.
     pub(crate) fn resumed(&self) -> Vec<Supervised> {
-        let resume = |entry: &ProcessState| match (entry.phase, entry.process) {
+        let resume = |entry: &ProcessRecord| match (entry.phase, entry.process) {
             (Phase::Stopped | Phase::Stopping, None) => Supervised::Stopped,
             (_, Some(process)) if process.is_alive() => Supervised::Adopted(process),
             (Phase::Stopped | Phase::Stopping, Some(_)) => Supervised::Stopped,
@@ -154,8 +166,4 @@ impl SandboxState {
         };
         self.processes.iter().map(resume).collect()
     }
-}
-
-fn path(sandbox: &Sandbox) -> PathBuf {
-    sandbox.data_dir.join("state.json")
 }
