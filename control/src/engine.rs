@@ -6,6 +6,7 @@
 //! others.
 //! Source: Kubernetes API conventions; "Kubernetes API Concepts".
 
+mod admit;
 mod apply;
 mod contents;
 mod create;
@@ -30,7 +31,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
-    authorization::{Access, Refusal},
+    authorization::Access,
     kinds::Registry,
     store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
 };
@@ -44,6 +45,9 @@ pub use patch::Patch;
 pub use read::{ListOptions, ListPage, ListVersion};
 pub(crate) use read::{read_error, selects};
 pub use service::{ADDRESS_RECORDS, PORT_RECORDS};
+
+use admit::{Attempt, Operation, Reservation};
+use update::Draft;
 
 use service::{Allocator, ClaimChange, ClaimConflict};
 
@@ -140,6 +144,14 @@ struct Inner {
     allocator: Allocator,
     registry: Registry,
     access: Access,
+}
+
+/// What a request makes of the current object.
+enum Decided {
+    /// A version that admission may complete.
+    Draft(Draft),
+    /// All is decided.
+    Next(Next),
 }
 
 /// What a write comes to, decided from the current object.
@@ -241,66 +253,58 @@ impl Engine {
         fields::check(resource, question, options)
     }
 
-    /// Refuses a write that gives somebody more than its writer has.
-    fn check_escalation(
-        &self,
-        caller: &Caller,
-        resource: &Resource,
-        old: Option<&Value>,
-        new: &Value,
-    ) -> Result<(), ApiError> {
-        if resource.group != "rbac.authorization.k8s.io" {
-            return Ok(());
-        }
-        let escalation = self.inner.access.escalation(caller, resource.kind, old, new);
-        match escalation.map_err(ApiError::Read)? {
-            None => Ok(()),
-            Some(Refusal::Widens(detail)) => {
-                let name = object::meta_str(new, "name");
-                Err(ApiError::forbidden(Target::new(resource, name), detail))
-            }
-            Some(Refusal::NoRole(role)) => Err(ApiError::NotFound(Target {
-                resource: if role.namespace.is_empty() {
-                    "clusterrole"
-                } else {
-                    "role"
-                },
-                ..Target::new(resource, &role.name)
-            })),
-        }
-    }
-
-    /// Decides from the current version what to write, and writes it; again if the object changed meanwhile.
+    /// Decides from the current version what to write, has it admitted, and writes it; again if the object changed
+    /// meanwhile.
     async fn modify(
         &self,
-        resource: &Resource,
-        namespace: &str,
-        name: &str,
-        dry_run: bool,
-        mut decide: impl FnMut(&Value) -> Result<Next, ApiError>,
+        attempt: Attempt<'_>,
+        mut decide: impl FnMut(&Value) -> Result<Decided, ApiError>,
     ) -> Result<Outcome, ApiError> {
-        let key = key(resource, namespace, name);
+        let resource = attempt.asked.stored();
+        let key = key(resource, attempt.namespace, attempt.name);
         for _ in 0..ROUNDS_MAX {
             let stored = self.stored(resource, &key)?;
             let current = object::decode_as(resource, &stored)?;
-            let next = decide(&current)?;
-            match self.step(resource, &stored, &current, next, dry_run).await? {
+            let attempt = Attempt {
+                old: Some(&current),
+                ..attempt
+            };
+            let next = match decide(&current)? {
+                Decided::Next(next) => next,
+                Decided::Draft(mut draft) => {
+                    self.mutate(&attempt, &mut draft.wanted).await?;
+                    update::finish(resource, &current, draft)?
+                }
+            };
+            match &next {
+                Next::Keep => return Ok(Outcome::Kept(current)),
+                Next::Put(_) | Next::Remove(_) if attempt.operation == Operation::Delete => {
+                    self.approve(&attempt, None).await?;
+                }
+                Next::Put(new) | Next::Remove(new) => self.approve(&attempt, Some(new)).await?,
+            }
+            let reservation = match &next {
+                Next::Put(new) => self.reserve(&attempt, new).await?,
+                Next::Keep | Next::Remove(_) => Reservation::default(),
+            };
+            match self.step(&attempt, &stored, &current, next, &reservation).await? {
                 Some(outcome) => return Ok(outcome),
                 None => tracing::debug!(object = %key, "object changed under a write, deciding again"),
             }
         }
-        Err(ApiError::Contention(Target::new(resource, name)))
+        Err(ApiError::Contention(Target::new(resource, attempt.name)))
     }
 
     /// One attempt to write; `None` if the store holds something else by now.
     async fn step(
         &self,
-        resource: &Resource,
+        attempt: &Attempt<'_>,
         stored: &Stored,
         current: &Value,
         next: Next,
-        dry_run: bool,
+        reservation: &Reservation,
     ) -> Result<Option<Outcome>, ApiError> {
+        let resource = attempt.asked.stored();
         let is_service = is_service(resource);
         let (mut new, removed) = match next {
             Next::Keep => return Ok(Some(Outcome::Kept(current.clone()))),
@@ -329,7 +333,9 @@ impl Engine {
                 crate::store::Op::Put(object::encode_as(resource, &new))
             },
         };
-        let Some(revision) = self.commit(target(), write, Vec::new(), &claim, dry_run).await? else {
+        let checks = reservation.writes.clone();
+        let committed = self.commit(target(), write, checks, &claim, attempt.dry_run).await?;
+        let Some(revision) = committed else {
             return Ok(None);
         };
         if let Some(revision) = revision {

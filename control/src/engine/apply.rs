@@ -12,7 +12,7 @@ use api::{
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Caller, Cause, Engine, Next, Target, WriteOptions, create,
+    ApiError, Attempt, Caller, Cause, Decided, Engine, Operation, Target, WriteOptions, create,
     fields::{not_handled, object_type},
     managed::{self, Record},
     now,
@@ -20,7 +20,7 @@ use super::{
     patch::fixed,
     scale,
     strategy::{self, Part},
-    update::{part, replace},
+    update::{draft, part},
 };
 use crate::authorization::{Request, ResourceRequest, refusal};
 
@@ -78,14 +78,17 @@ impl Engine {
         let resource = plan.resource;
         for _ in 0..super::ROUNDS_MAX {
             let mut inert_fields = Vec::new();
+            let attempt = Attempt {
+                subresource: plan.subresource,
+                ..Attempt::new(caller, Operation::Update, plan.asked, namespace, name, options)
+            };
             let outcome = self
-                .modify(resource, namespace, name, options.dry_run, |current| {
-                    let next = plan.update(current)?;
-                    if let Next::Put(new) = &next {
-                        inert_fields = inert::warnings(resource, Some(current), new);
-                        self.default_priority_check(resource, new, &Target::new(resource, name))?;
+                .modify(attempt, |current| {
+                    let decided = plan.update(current)?;
+                    if let Decided::Draft(draft) = &decided {
+                        inert_fields = inert::warnings(resource, Some(current), &draft.wanted);
                     }
-                    self.check_next(caller, resource, current, next)
+                    Ok(decided)
                 })
                 .await;
             match outcome {
@@ -100,7 +103,7 @@ impl Engine {
             let (object, managers) = plan.create(caller, namespace, name)?;
             let record = Record::Decided(managers);
             let created = self
-                .create_named(caller, resource, namespace, object, record, options)
+                .create_named(caller, plan.asked, namespace, object, record, options)
                 .await;
             match created {
                 // Somebody was faster: there is something to apply to now.
@@ -210,18 +213,13 @@ impl<'a> Plan<'a> {
         Ok(applied)
     }
 
-    fn update(&self, current: &Value) -> Result<Next, ApiError> {
+    fn update(&self, current: &Value) -> Result<Decided, ApiError> {
         let mut live = current.clone();
         managed::take(&mut live);
         let applied = self.apply(&live, managed::managers(self.resource, current))?;
         fixed(self.resource, current, &applied.object)?;
-        replace(
-            self.resource,
-            self.part,
-            current,
-            applied.object,
-            Record::Decided(applied.managers),
-        )
+        let record = Record::Decided(applied.managers);
+        Ok(draft(self.resource, self.part, current, applied.object, record))
     }
 
     fn create(&self, caller: &Caller, namespace: &str, name: &str) -> Result<(Value, Managers), ApiError> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ApiError, Caller, Cause, Engine, Target, WriteOptions, fields, invalid, is_pod, is_priority_class, is_service, key,
+    ApiError, Attempt, Caller, Cause, Engine, Operation, Target, WriteOptions, fields, invalid, is_service, key,
     managed::{self, Record},
     now, object,
     object::{is_terminating, meta_str, metadata_mut},
@@ -21,7 +21,7 @@ use super::{
     strategy,
 };
 use crate::{
-    admission::{self, DEFAULT_SERVICE_ACCOUNT, priority},
+    admission::DEFAULT_SERVICE_ACCOUNT,
     store::{Expect, Op, WatchEvent, WatchRequest, Write},
 };
 
@@ -62,7 +62,6 @@ impl Engine {
         no_version(&object)?;
         let asked = resource;
         conversion::to_stored(asked, &mut object);
-        let resource = asked.stored();
         let base = meta_str(&object, "generateName").to_owned();
         let generate = meta_str(&object, "name").is_empty() && !base.is_empty();
         let mut attempts = if generate { GENERATE_ATTEMPTS } else { 1 };
@@ -77,7 +76,7 @@ impl Engine {
                 subresource: "",
             };
             let created = self
-                .create_named(caller, resource, namespace, named, record, options)
+                .create_named(caller, asked, namespace, named, record, options)
                 .await;
             match created {
                 Err(ApiError::AlreadyExists(_)) if attempts > 0 => {}
@@ -91,40 +90,34 @@ impl Engine {
         }
     }
 
-    /// Creates an object whose name is known.
+    /// Creates an object whose name is known, from the form that is stored.
     pub(super) async fn create_named(
         &self,
         caller: &Caller,
-        resource: &Resource,
+        asked: &Resource,
         namespace: &str,
         mut object: Value,
         record: Record<'_>,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
+        let resource = asked.stored();
         let name = meta_str(&object, "name").to_owned();
         let target = Target::new(resource, &name);
+        let attempt = Attempt::new(caller, Operation::Create, asked, namespace, &name, options);
         defaulting::apply(resource, &mut object);
         strategy::normalize(resource, &mut object);
         // What admission adds is nobody's.
         let managers = managed::of_creation(resource, &object, record);
-        if is_pod(resource) {
-            self.namespace_check(resource, namespace, &target)?;
-            admission::complete_pod(&mut object, self.inner.config.default_not_ready_toleration);
-            priority::complete(&mut object, &self.all(priority_classes())?)
-                .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
-            let account = self.service_account(namespace, &object, &target).await?;
-            admission::give_account(&mut object, &account, &suffix());
-        }
-        self.default_priority_check(resource, &object, &target)?;
+        self.mutate(&attempt, &mut object).await?;
         strategy::prepare_create(resource, &mut object, &Uuid::new_v4().to_string(), &now());
         managed::put(&mut object, managers);
         let causes = validation::validate_create(resource, &object);
         if !causes.is_empty() {
             return Err(invalid(target, causes));
         }
-        self.check_escalation(caller, resource, None, &object)?;
+        self.approve(&attempt, Some(&object)).await?;
         for _ in 0..super::ROUNDS_MAX {
-            if let Some(created) = self.try_create(resource, namespace, &object, &target, options).await? {
+            if let Some(created) = self.try_create(&attempt, &object, &target).await? {
                 return Ok(created);
             }
         }
@@ -134,15 +127,15 @@ impl Engine {
     /// One attempt; `None` if what it rested on changed meanwhile.
     async fn try_create(
         &self,
-        resource: &Resource,
-        namespace: &str,
+        attempt: &Attempt<'_>,
         object: &Value,
         target: &Target,
-        options: &WriteOptions,
     ) -> Result<Option<Value>, ApiError> {
+        let resource = attempt.asked.stored();
         let mut object = object.clone();
-        let key = key(resource, namespace, &target.name);
-        let checks: Vec<Write> = self.namespace_check(resource, namespace, target)?.into_iter().collect();
+        let key = key(resource, attempt.namespace, &target.name);
+        let mut checks: Vec<Write> = Vec::new();
+        checks.extend(self.namespace_check(resource, attempt.namespace, target)?);
         if self.inner.store.get(&key, None).map_err(ApiError::Read)?.is_some() {
             return Err(ApiError::AlreadyExists(target.clone()));
         }
@@ -154,13 +147,15 @@ impl Engine {
         } else {
             ClaimChange::default()
         };
+        let reservation = self.reserve(attempt, &object).await?;
+        checks.extend(reservation.writes.iter().cloned());
         let write = Write {
             key,
             expect: Expect::Absent,
             op: Op::Put(object::encode_as(resource, &object)),
         };
         let outcome = self
-            .commit(target.clone(), write, checks, &claim, options.dry_run)
+            .commit(target.clone(), write, checks, &claim, attempt.dry_run)
             .await?;
         Ok(outcome.map(|revision| {
             if let Some(revision) = revision {
@@ -170,24 +165,8 @@ impl Engine {
         }))
     }
 
-    /// No other class is the default one.
-    pub(super) fn default_priority_check(
-        &self,
-        resource: &Resource,
-        object: &Value,
-        target: &Target,
-    ) -> Result<(), ApiError> {
-        if !is_priority_class(resource) || object["globalDefault"] != true {
-            return Ok(());
-        }
-        match priority::other_default(object, &self.all(priority_classes())?) {
-            None => Ok(()),
-            Some(detail) => Err(ApiError::forbidden(target.clone(), detail)),
-        }
-    }
-
     /// The namespace is there and takes new objects; the answer makes the store verify that it still is.
-    fn namespace_check(
+    pub(super) fn namespace_check(
         &self,
         resource: &Resource,
         namespace: &str,
@@ -218,7 +197,12 @@ impl Engine {
     }
 
     /// The pod's ServiceAccount; the default one is waited for, since it follows its namespace.
-    async fn service_account(&self, namespace: &str, pod: &Value, target: &Target) -> Result<Value, ApiError> {
+    pub(super) async fn service_account(
+        &self,
+        namespace: &str,
+        pod: &Value,
+        target: &Target,
+    ) -> Result<Value, ApiError> {
         let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or_default();
         let accounts = resource::by_path("", "v1", "serviceaccounts").expect("the table has ServiceAccount");
         let key = key(accounts, namespace, account);
@@ -261,10 +245,6 @@ impl Engine {
     }
 }
 
-fn priority_classes() -> &'static Resource {
-    resource::by_path("scheduling.k8s.io", "v1", "priorityclasses").expect("the table has PriorityClass")
-}
-
 /// What is to be created has no version yet.
 pub(super) fn no_version(object: &Value) -> Result<(), ApiError> {
     if meta_str(object, "resourceVersion").is_empty() {
@@ -304,7 +284,7 @@ fn generate_name(base: &str) -> String {
 }
 
 /// Random letters that make a name unlike others.
-fn suffix() -> String {
+pub(super) fn suffix() -> String {
     let mut rng = rand::rng();
     (0..SUFFIX_LENGTH)
         .map(|_| char::from(SUFFIX_LETTERS[rng.random_range(0..SUFFIX_LETTERS.len())]))

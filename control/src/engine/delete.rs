@@ -9,7 +9,8 @@ use reconcile::definitions::{self, CLEANUP_FINALIZER};
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Caller, Engine, Next, Outcome, Target, is_namespace, is_pod, is_priority_class,
+    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, is_namespace, is_pod,
+    is_priority_class,
     object::{finalizers, is_terminating, meta_str, metadata, metadata_mut, timestamp},
     strategy,
     update::check_uid,
@@ -63,7 +64,7 @@ impl Engine {
     /// See [`ApiError`]; nothing was written.
     pub async fn delete(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         resource: &Resource,
         namespace: &str,
         name: &str,
@@ -79,10 +80,20 @@ impl Engine {
         if is_namespace(resource) && PROTECTED_NAMESPACES.contains(&name) {
             return Err(ApiError::forbidden(target, "this namespace may not be deleted"));
         }
+        let attempt = Attempt {
+            caller,
+            operation: Operation::Delete,
+            asked,
+            subresource: "",
+            namespace,
+            name,
+            old: None,
+            dry_run: options.dry_run,
+        };
         let outcome = self
-            .modify(resource, namespace, name, options.dry_run, |current| {
+            .modify(attempt, |current| {
                 preconditions(resource, current, &options)?;
-                Ok(decide(resource, current, &options, Timestamp::now()))
+                Ok(Decided::Next(decide(resource, current, &options, Timestamp::now())))
             })
             .await?;
         let shown = |mut object: Value| {

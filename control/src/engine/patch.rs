@@ -10,12 +10,12 @@ use api::{
 use serde_json::Value;
 
 use super::{
-    ApiError, Caller, Engine, Target, WriteOptions, fields,
+    ApiError, Attempt, Caller, Engine, Operation, Target, WriteOptions, fields,
     managed::Record,
     object::{child_mut, meta_str},
     scale,
     strategy::Part,
-    update::{check_uid, check_version, part, replace},
+    update::{check_uid, check_version, draft, part},
 };
 
 const CUSTOM_PATCH_TYPES: &[&str] = &[
@@ -68,8 +68,12 @@ impl Engine {
         };
         let asked = resource;
         let resource = asked.stored();
+        let attempt = Attempt {
+            subresource: subresource.unwrap_or_default(),
+            ..Attempt::new(caller, Operation::Update, asked, namespace, name, options)
+        };
         let outcome = self
-            .modify(resource, namespace, name, options.dry_run, |current| {
+            .modify(attempt, |current| {
                 let wanted = if scaled {
                     let mut wanted = scale::of(resource, current);
                     apply(resource, name, &patch, &mut wanted)?;
@@ -78,13 +82,11 @@ impl Engine {
                 } else {
                     patched(asked, name, &patch, current, options)?
                 };
-                self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
                 let record = Record::Changes {
                     manager: &options.manager,
                     subresource: subresource.unwrap_or_default(),
                 };
-                let next = replace(resource, part, current, wanted, record)?;
-                self.check_next(caller, resource, current, next)
+                Ok(draft(resource, part, current, wanted, record))
             })
             .await?;
         let mut object = outcome.into_object();

@@ -1,14 +1,17 @@
 //! Updates of an object or of one of its subresources, and the assignment of a pod to a node.
 
 use api::{
-    conversion, defaulting, inert,
+    conversion, defaulting,
+    fields::Managers,
+    inert,
     resource::Resource,
     validation::{self, FieldError},
 };
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Caller, Engine, Next, Target, WriteOptions, create, fields, invalid, is_namespace, is_service,
+    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Target, WriteOptions, create, fields, invalid,
+    is_namespace, is_service,
     managed::{self, Record},
     now,
     object::{child_mut, is_terminating, meta_str, metadata_mut},
@@ -34,25 +37,31 @@ impl Engine {
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
         if subresource == Some("scale") {
-            return self.update_scale(resource, namespace, name, &wanted, options).await;
+            let attempt = Attempt {
+                subresource: "scale",
+                ..Attempt::new(caller, Operation::Update, resource, namespace, name, options)
+            };
+            return self.update_scale(attempt, &wanted, options).await;
         }
         let part = part(resource, subresource)?;
         let asked = resource;
         let mut wanted = acceptable(asked, namespace, name, wanted, options)?;
         conversion::to_stored(asked, &mut wanted);
         let resource = asked.stored();
-        self.default_priority_check(resource, &wanted, &Target::new(resource, name))?;
+        let attempt = Attempt {
+            subresource: subresource.unwrap_or_default(),
+            ..Attempt::new(caller, Operation::Update, asked, namespace, name, options)
+        };
         let mut inert_fields = Vec::new();
         let outcome = self
-            .modify(resource, namespace, name, options.dry_run, |current| {
+            .modify(attempt, |current| {
                 preconditions(resource, current, &wanted)?;
                 inert_fields = inert::warnings(resource, Some(current), &wanted);
                 let record = Record::Changes {
                     manager: &options.manager,
                     subresource: subresource.unwrap_or_default(),
                 };
-                let next = replace(resource, part, current, wanted.clone(), record)?;
-                self.check_next(caller, resource, current, next)
+                Ok(draft(resource, part, current, wanted.clone(), record))
             })
             .await?;
         options.warnings.extend(inert_fields);
@@ -61,38 +70,23 @@ impl Engine {
         Ok(object)
     }
 
-    /// The write, if it gives nobody more than the caller has.
-    pub(super) fn check_next(
-        &self,
-        caller: &Caller,
-        resource: &Resource,
-        current: &Value,
-        next: Next,
-    ) -> Result<Next, ApiError> {
-        if let Next::Put(new) = &next {
-            self.check_escalation(caller, resource, Some(current), new)?;
-        }
-        Ok(next)
-    }
-
     async fn update_scale(
         &self,
-        resource: &Resource,
-        namespace: &str,
-        name: &str,
+        attempt: Attempt<'_>,
         wanted: &Value,
         options: &WriteOptions,
     ) -> Result<Value, ApiError> {
+        let resource = attempt.asked.stored();
         scale::known(resource)?;
         let outcome = self
-            .modify(resource, namespace, name, options.dry_run, |current| {
+            .modify(attempt, |current| {
                 preconditions(resource, current, wanted)?;
                 let scaled = scale::apply(resource, current, wanted)?;
                 let record = Record::Changes {
                     manager: &options.manager,
                     subresource: "scale",
                 };
-                replace(resource, Part::Main, current, scaled, record)
+                Ok(draft(resource, Part::Main, current, scaled, record))
             })
             .await?;
         Ok(scale::of(resource, &outcome.into_object()))
@@ -104,7 +98,7 @@ impl Engine {
     /// See [`ApiError`]; a pod that has a node is a `Conflict`.
     pub async fn bind(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         namespace: &str,
         pod: &str,
         uid: Option<&str>,
@@ -118,8 +112,13 @@ impl Engine {
             },
             detail,
         };
+        let options = WriteOptions::default();
+        let attempt = Attempt {
+            subresource: "binding",
+            ..Attempt::new(caller, Operation::Create, pods, namespace, pod, &options)
+        };
         let outcome = self
-            .modify(pods, namespace, pod, false, |current| {
+            .modify(attempt, |current| {
                 check_uid(pods, current, uid.unwrap_or_default())?;
                 if is_terminating(current) {
                     return Err(refuse(format!(
@@ -132,7 +131,7 @@ impl Engine {
                 let mut bound = current.clone();
                 bound["spec"]["nodeName"] = json!(node);
                 set_scheduled(&mut bound);
-                Ok(Next::Put(bound))
+                Ok(Decided::Next(Next::Put(bound)))
             })
             .await?;
         Ok(outcome.into_object())
@@ -198,19 +197,36 @@ pub(super) fn check_uid(resource: &Resource, current: &Value, uid: &str) -> Resu
     })
 }
 
-/// What writing `part` of `wanted` over `current` comes to. `wanted` is a whole object of the kind.
-pub(super) fn replace(
+/// A version of an object that somebody wants, with the defaults of its kind.
+pub(super) struct Draft {
+    part: Part,
+    pub(super) wanted: Value,
+    managers: Managers,
+}
+
+/// Writing `part` of `wanted` over `current`. `wanted` is a whole object of the kind.
+pub(super) fn draft(
     resource: &Resource,
     part: Part,
     current: &Value,
     mut wanted: Value,
     record: Record<'_>,
-) -> Result<Next, ApiError> {
-    let target = Target::new(resource, meta_str(current, "name"));
+) -> Decided {
     // Before anything is compared: a body that leaves a default out is no change.
     defaulting::apply(resource, &mut wanted);
     strategy::normalize(resource, &mut wanted);
+    // What admission adds is nobody's.
     let managers = managed::of_update(resource, part, current, &mut wanted, record);
+    Decided::Draft(Draft { part, wanted, managers })
+}
+
+/// What a draft comes to, once it is complete.
+///
+/// # Errors
+/// When it may not become what it is to become.
+pub(super) fn finish(resource: &Resource, current: &Value, draft: Draft) -> Result<Next, ApiError> {
+    let Draft { part, wanted, managers } = draft;
+    let target = Target::new(resource, meta_str(current, "name"));
     let mut new = strategy::prepare_update(resource, part, current, wanted);
     if is_service(resource) {
         service::carry_over(current, &mut new);
