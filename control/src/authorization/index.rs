@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     auth::{Caller, service_account_user},
-    store::Change,
+    followed::Fold,
 };
 
 /// The kinds the index is made of.
@@ -29,25 +29,6 @@ pub(super) enum Part {
     Role,
     ClusterRoleBinding,
     RoleBinding,
-}
-
-impl Part {
-    pub(super) const ALL: [Part; 4] = [
-        Part::ClusterRole,
-        Part::Role,
-        Part::ClusterRoleBinding,
-        Part::RoleBinding,
-    ];
-
-    /// Where the store keeps them.
-    pub(super) const fn collection(self) -> &'static str {
-        match self {
-            Part::ClusterRole => "rbac.authorization.k8s.io/clusterroles",
-            Part::Role => "rbac.authorization.k8s.io/roles",
-            Part::ClusterRoleBinding => "rbac.authorization.k8s.io/clusterrolebindings",
-            Part::RoleBinding => "rbac.authorization.k8s.io/rolebindings",
-        }
-    }
 }
 
 /// Whom a binding is for.
@@ -109,9 +90,25 @@ pub(super) struct Index {
     subjects: HashMap<(String, String), Vec<Subject>>,
 }
 
-impl Index {
-    /// Takes a new version of an object in, or its absence.
-    pub(super) fn fold(&mut self, part: Part, namespace: &str, name: &str, object: Option<&Value>) {
+impl Fold for Index {
+    type Part = Part;
+    const PARTS: &'static [Part] = &[
+        Part::ClusterRole,
+        Part::Role,
+        Part::ClusterRoleBinding,
+        Part::RoleBinding,
+    ];
+
+    fn collection(part: Part) -> &'static str {
+        match part {
+            Part::ClusterRole => "rbac.authorization.k8s.io/clusterroles",
+            Part::Role => "rbac.authorization.k8s.io/roles",
+            Part::ClusterRoleBinding => "rbac.authorization.k8s.io/clusterrolebindings",
+            Part::RoleBinding => "rbac.authorization.k8s.io/rolebindings",
+        }
+    }
+
+    fn fold(&mut self, part: Part, namespace: &str, name: &str, object: Option<&Value>) {
         match part {
             Part::ClusterRole | Part::Role => {
                 let key = RoleKey {
@@ -131,14 +128,9 @@ impl Index {
             }
         }
     }
+}
 
-    /// Takes a change of the store in.
-    pub(super) fn take(&mut self, part: Part, change: &Change) {
-        let after = change.after.as_ref();
-        let object: Option<Value> = after.and_then(|stored| serde_json::from_slice(&stored.value).ok());
-        self.fold(part, &change.key.namespace, &change.key.name, object.as_ref());
-    }
-
+impl Index {
     fn unbind(&mut self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let (Some(subjects), Some(grants)) = (self.subjects.remove(&key), self.grants.get_mut(namespace)) else {
