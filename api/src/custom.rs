@@ -21,6 +21,11 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+/// What expressions over whole objects share with rules of schemas.
+pub(crate) mod expressions {
+    pub(crate) use super::rules::{Program, plain, width};
+}
+
 pub use self::definition::{ROWS_MAX, TooManyRows, is_established, rows};
 pub(crate) use self::path::Path;
 pub use self::place::CustomPlace;
@@ -152,7 +157,7 @@ pub(crate) fn check_declared(schema: &Value, value: &Value, path: &str) -> Vec<F
 /// # Errors
 /// What is wrong with it, in the words of the compiler.
 pub(crate) fn check_expression(expression: &str) -> Result<(), String> {
-    rules::compile(expression).map(drop)
+    rules::Program::compile(expression).map(drop)
 }
 
 impl PartialEq for Custom {

@@ -8,6 +8,7 @@ pub mod conversion;
 pub mod custom;
 pub mod defaulting;
 pub mod discovery;
+pub mod expression;
 pub mod fields;
 pub mod inert;
 pub mod net_state;

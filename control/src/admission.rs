@@ -5,6 +5,9 @@
 //! NamespaceLifecycle.
 
 pub(crate) mod priority;
+pub(crate) mod review;
+pub(crate) mod scope;
+pub(crate) mod webhook;
 
 use std::time::Duration;
 

@@ -23,7 +23,12 @@ mod strategy;
 mod token;
 mod update;
 
-use std::{net::IpAddr, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use api::{Timestamp, object::Scope, resource::Resource, validation::FieldError};
 use ipnet::IpNet;
@@ -31,22 +36,25 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
+    admission::{review::Operation, webhook::Webhooks},
     authorization::Access,
+    followed::Followed,
     kinds::Registry,
     store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
+    stream::{Nodes, WeakNodes},
 };
 
 pub use crate::auth::{Caller, Tokens};
 pub use apply::{Application, Applied};
 pub use delete::{DeleteOptions, Deleted, Propagation};
-pub use error::{ApiError, Cause, Target};
+pub use error::{ApiError, Cause, Denial, Target};
 pub(crate) use fields::strict_error;
 pub use patch::Patch;
 pub use read::{ListOptions, ListPage, ListVersion};
 pub(crate) use read::{read_error, selects};
 pub use service::{ADDRESS_RECORDS, PORT_RECORDS};
 
-use admit::{Attempt, Operation, Reservation};
+use admit::{Attempt, Reservation};
 use update::Draft;
 
 use service::{Allocator, ClaimChange, ClaimConflict};
@@ -144,6 +152,9 @@ struct Inner {
     allocator: Allocator,
     registry: Registry,
     access: Access,
+    webhooks: Followed<Webhooks>,
+    /// Set once the server has them; before, nothing that runs in the cluster can be asked.
+    nodes: OnceLock<WeakNodes>,
 }
 
 /// What a request makes of the current object.
@@ -194,6 +205,8 @@ impl Engine {
         Ok(Engine {
             inner: Arc::new(Inner {
                 access: Access::new(store.clone()),
+                webhooks: Followed::new(store.clone()),
+                nodes: OnceLock::new(),
                 store,
                 config,
                 allocator,
@@ -206,6 +219,15 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Lets the engine reach what runs on nodes. Only the first call counts.
+    pub(crate) fn reach_through(&self, nodes: &Nodes) {
+        let _ = self.inner.nodes.set(nodes.downgrade());
+    }
+
+    fn nodes(&self) -> Option<Nodes> {
+        self.inner.nodes.get().and_then(WeakNodes::upgrade)
     }
 
     /// Which kinds are served.

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod followed;
 mod kinds;
 pub mod pki;
+mod reach;
 mod rest;
 mod server;
 mod spdy;

@@ -172,6 +172,7 @@ async fn serve(
     // Whatever ends first ends the rest.
     let stop = shutdown.child_token();
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
+    engine.reach_through(&nodes);
     let planners = planners(planner_config(config, port, &authority));
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));

@@ -18,7 +18,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -81,6 +81,17 @@ const PATIENCE: Patience = Patience {
 #[derive(Clone)]
 pub struct Nodes {
     shared: Arc<Shared>,
+}
+
+/// [`Nodes`] that do not keep it in being: the engine below knows them, and they know the engine.
+#[derive(Clone)]
+pub(crate) struct WeakNodes(Weak<Shared>);
+
+impl WeakNodes {
+    /// The nodes, while they are in being.
+    pub(crate) fn upgrade(&self) -> Option<Nodes> {
+        self.0.upgrade().map(|shared| Nodes { shared })
+    }
 }
 
 struct Shared {
@@ -213,6 +224,11 @@ impl Nodes {
         let session = self.shared.sessions.lock().get(node).cloned();
         let session = session.ok_or_else(|| NodeUnreachable(node.to_owned()))?;
         requests::send(session, kind).await
+    }
+
+    /// See [`WeakNodes`].
+    pub(crate) fn downgrade(&self) -> WeakNodes {
+        WeakNodes(Arc::downgrade(&self.shared))
     }
 
     /// The nodes that have a stream now.

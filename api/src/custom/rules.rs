@@ -4,17 +4,19 @@
 //! Source: "Validation rules" in the documentation of CustomResourceDefinitions; the CEL language definition.
 
 mod cost;
+mod optional;
 mod values;
 
 use std::sync::Arc;
 
 use kube_cel::{
     KubeCelExt as _,
-    cel::{Context, ExecutionError, Program, Value as Cel, objects::OptionalValue},
+    cel::{Context, ExecutionError, IdedExpr, ResolveResult, Value as Cel, objects::OptionalValue, parser::Parser},
 };
 use serde_json::Value;
 
 use self::values::to_cel;
+pub(crate) use self::{cost::width, values::plain};
 use super::{
     check::{former, join},
     schema::{Additional, Schema},
@@ -54,18 +56,14 @@ impl Rule {
     fn parse(rule: &Value) -> Rule {
         let text = |field: &str| rule[field].as_str().unwrap_or_default().to_owned();
         let source = text("rule");
-        let program = compile(&source);
-        let is_transition = program
-            .as_ref()
-            .is_ok_and(|program| program.references().has_variable("oldSelf"));
-        let nesting = program
-            .as_ref()
-            .map_or(0, |program| cost::nesting(program.expression()));
+        let program = Program::compile(&source);
+        let is_transition = program.as_ref().is_ok_and(|program| program.refers_to("oldSelf"));
+        let nesting = program.as_ref().map_or(0, Program::nesting);
         Rule {
             message: text("message"),
             message_program: Some(text("messageExpression"))
                 .filter(|expression| !expression.is_empty())
-                .and_then(|expression| compile(&expression).ok()),
+                .and_then(|expression| Program::compile(&expression).ok()),
             reason: text("reason"),
             field_path: text("fieldPath"),
             optional_old: rule["optionalOldSelf"] == true,
@@ -77,12 +75,33 @@ impl Rule {
     }
 }
 
-/// Compiles an expression.
-///
-/// # Errors
-/// What is wrong with it, in the words of the compiler.
-pub(crate) fn compile(expression: &str) -> Result<Program, String> {
-    Program::compile(expression).map_err(|errors| errors.to_string())
+/// A parsed expression, with Kubernetes' optional syntax (`a.?b`).
+#[derive(Debug)]
+pub(crate) struct Program(IdedExpr);
+
+impl Program {
+    /// # Errors
+    /// What is wrong with the expression, in the words of the compiler.
+    pub(crate) fn compile(expression: &str) -> Result<Program, String> {
+        let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
+        let mut parsed = parsed.map_err(|errors| errors.to_string())?;
+        optional::as_keys(&mut parsed);
+        Ok(Program(parsed))
+    }
+
+    pub(crate) fn execute(&self, context: &Context<'_>) -> ResolveResult {
+        Cel::resolve(&self.0, context)
+    }
+
+    /// Whether a name stands in it that a context has to give.
+    pub(crate) fn refers_to(&self, name: &str) -> bool {
+        self.0.references().has_variable(name)
+    }
+
+    /// How deep macros over lists and maps stand in each other.
+    pub(crate) fn nesting(&self) -> u32 {
+        cost::nesting(&self.0)
+    }
 }
 
 /// Everything that the rules of a schema, and of the schemas in it, say against an object. `old` is the version that

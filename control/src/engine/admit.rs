@@ -7,25 +7,23 @@
 //! Decisions are in `admission` and `authorization`; here they get what they are about from the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
+mod webhooks;
+
 use api::resource::Resource;
 use serde_json::Value;
 
 use super::{
-    ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str,
+    ApiError, Caller, Engine, Target, Warnings, WriteOptions, create::suffix, is_pod, is_priority_class,
+    object::meta_str,
 };
 use crate::{
-    admission::{self, priority},
+    admission::{
+        self, priority,
+        review::{Operation, Subject},
+    },
     authorization::Refusal,
     store::Write,
 };
-
-/// What somebody does with an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    Create,
-    Update,
-    Delete,
-}
 
 /// Somebody is about to do something with an object. Objects are in the form that is stored.
 #[derive(Clone, Copy)]
@@ -41,6 +39,7 @@ pub(super) struct Attempt<'a> {
     /// The version that is there; none before a creation.
     pub(super) old: Option<&'a Value>,
     pub(super) dry_run: bool,
+    pub(super) warnings: &'a Warnings,
 }
 
 impl<'a> Attempt<'a> {
@@ -62,6 +61,23 @@ impl<'a> Attempt<'a> {
             name,
             old: None,
             dry_run: options.dry_run,
+            warnings: &options.warnings,
+        }
+    }
+
+    /// What webhooks and policies are told of it.
+    fn subject<'s>(&'s self, object: Option<&'s Value>, in_namespace: Option<&'s Value>) -> Subject<'s> {
+        Subject {
+            caller: self.caller,
+            operation: self.operation,
+            asked: self.asked,
+            subresource: self.subresource,
+            namespace: if self.asked.is_namespaced() { self.namespace } else { "" },
+            name: self.name,
+            dry_run: self.dry_run,
+            object,
+            old: self.old,
+            in_namespace,
         }
     }
 
@@ -86,7 +102,34 @@ impl Engine {
         if attempt.operation == Operation::Create && attempt.subresource.is_empty() && is_pod(resource) {
             self.complete_pod(attempt, object).await?;
         }
-        Ok(())
+        self.ask_mutating(attempt, object).await
+    }
+
+    /// Agrees to a connection to an object, whose options are given as an object of their own, or refuses it.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn admit_connection(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        (namespace, name): (&str, &str),
+        subresource: &str,
+        options: &Value,
+    ) -> Result<(), ApiError> {
+        let attempt = Attempt {
+            caller,
+            operation: Operation::Connect,
+            asked: resource,
+            subresource,
+            namespace,
+            name,
+            old: None,
+            dry_run: false,
+            warnings: &Warnings::default(),
+        };
+        self.ask_mutating(&attempt, &mut options.clone()).await?;
+        self.ask_validating(&attempt, Some(options)).await
     }
 
     async fn complete_pod(&self, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), ApiError> {
@@ -104,11 +147,12 @@ impl Engine {
     ///
     /// # Errors
     /// Why it is refused.
-    #[expect(clippy::unused_async, reason = "those who are asked over the network follow")]
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
-        let Some(new) = new else { return Ok(()) };
-        self.check_escalation(attempt, new)?;
-        self.check_default_priority(attempt, new)
+        if let Some(new) = new {
+            self.check_escalation(attempt, new)?;
+            self.check_default_priority(attempt, new)?;
+        }
+        self.ask_validating(attempt, new).await
     }
 
     /// What must be written together with the object. Asked again in every round, as it rests on other objects.

@@ -9,7 +9,7 @@ use reconcile::definitions::{self, CLEANUP_FINALIZER};
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, is_namespace, is_pod,
+    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, Warnings, is_namespace, is_pod,
     is_priority_class,
     object::{finalizers, is_terminating, meta_str, metadata, metadata_mut, timestamp},
     strategy,
@@ -34,7 +34,7 @@ pub enum Propagation {
 }
 
 /// How a deletion is to be done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct DeleteOptions {
     /// Seconds that a pod's containers get; the pod's own if absent. 0: nobody is asked.
     pub grace_period_s: Option<i64>,
@@ -46,6 +46,8 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// Do everything but the write.
     pub dry_run: bool,
+    /// Collects what the client should be told besides the result.
+    pub warnings: Warnings,
 }
 
 /// What a deletion came to. Both carry the object's last version.
@@ -89,6 +91,7 @@ impl Engine {
             name,
             old: None,
             dry_run: options.dry_run,
+            warnings: &options.warnings,
         };
         let outcome = self
             .modify(attempt, |current| {

@@ -89,6 +89,17 @@ impl Cause {
     }
 }
 
+/// A refusal by somebody outside, as a Status tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// HTTP status; 400 and above.
+    pub code: u16,
+    /// For machines; may be empty.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
 /// A request that the engine refuses. Display is the Status' message.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -204,6 +215,12 @@ pub enum ApiError {
         /// A sentence.
         message: String,
     },
+    /// A webhook refuses the request.
+    #[error("{}", .0.message)]
+    Denied(Denial),
+    /// Somebody whom the request depends on has failed.
+    #[error("Internal error occurred: {0}")]
+    Internal(String),
     /// The store cannot be read.
     #[error("Internal error occurred: read the store: {0}")]
     Read(#[source] ReadError),
@@ -250,7 +267,7 @@ impl ApiError {
 
     /// `reason` of the Status.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &str {
         match self {
             ApiError::NotFound(_) | ApiError::NoSuchPath => "NotFound",
             ApiError::AlreadyExists(_) => "AlreadyExists",
@@ -268,6 +285,7 @@ impl ApiError {
             ApiError::UnsupportedMediaType { .. } => "UnsupportedMediaType",
             ApiError::NotAcceptable { .. } => "NotAcceptable",
             ApiError::Unavailable(_) => "ServiceUnavailable",
+            ApiError::Denied(denial) => &denial.reason,
             ApiError::Node { status, .. } => match status {
                 400 => "BadRequest",
                 404 => "NotFound",
@@ -275,7 +293,11 @@ impl ApiError {
                 504 => "Timeout",
                 _ => "InternalError",
             },
-            ApiError::Read(_) | ApiError::Commit(_) | ApiError::Panicked | ApiError::Corrupt { .. } => "InternalError",
+            ApiError::Internal(_)
+            | ApiError::Read(_)
+            | ApiError::Commit(_)
+            | ApiError::Panicked
+            | ApiError::Corrupt { .. } => "InternalError",
         }
     }
 
@@ -333,7 +355,7 @@ fn join(causes: &[FieldError]) -> String {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

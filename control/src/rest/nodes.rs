@@ -14,13 +14,14 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::{Context, path::ObjectPath, status, streams};
-use crate::engine::{ApiError, object};
+use crate::{
+    engine::{ApiError, object},
+    reach::{FIRST_REPLY_WAIT, too_slow},
+};
 
 const TEXT: &str = "text/plain";
 /// Bytes of one answer about maps; a node with more has to be asked by other means.
 const NET_ANSWER_BYTES_MAX: usize = 256 << 20;
-/// How long a node may take until the first part of an answer.
-const FIRST_REPLY_WAIT: Duration = Duration::from_secs(30);
 /// A log that is followed may stay silent; after this time the client is told that it is being read.
 const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
@@ -174,13 +175,6 @@ async fn collect(replies: impl Stream<Item = Reply>) -> Result<Vec<u8>, ApiError
 async fn send(context: &Context, node: &str, request: Kind) -> Result<impl Stream<Item = Reply> + use<>, ApiError> {
     let replies = context.rest.inner.nodes.request(node, request).await;
     replies.map_err(|error| ApiError::Unavailable(error.to_string()))
-}
-
-pub(super) fn too_slow(node: &str) -> ApiError {
-    ApiError::Timeout(format!(
-        "node {node} did not answer within {} seconds",
-        FIRST_REPLY_WAIT.as_secs()
-    ))
 }
 
 /// The error in a reply, if it is one.

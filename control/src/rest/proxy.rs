@@ -1,22 +1,22 @@
 //! Requests passed on to pods: `pods/NAME/proxy/PATH` and `services/NAME/proxy/PATH`.
 //!
 //! A name is `[SCHEME:]NAME[:PORT]`. Each request has a connection of its own, through the node's stream to the pod.
-//! Links in pages are not rewritten; where an answer redirects to, is. Never here: how bytes get to a pod (`connection`).
+//! Links in pages are not rewritten; where an answer redirects to, is. Never here: how bytes get to a pod (`reach`).
 //! Source: Kubernetes documentation, "Access Services Running on Clusters"; API reference, "proxy" operations.
-
-mod connection;
-mod target;
 
 use api::resource::Resource;
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tracing::debug;
 
 use super::{Context, path::ObjectPath, streams};
-use crate::engine::ApiError;
-use target::{Place, Target};
+use crate::{
+    engine::ApiError,
+    reach::{self, Place, Target, unreachable},
+};
 
 /// Headers that are about one connection.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -46,9 +46,20 @@ pub(super) async fn handle(
         let kind = resource.singular;
         ApiError::BadRequest(format!("invalid {kind} request {:?}", path.name))
     })?;
-    let place = target::place(context, resource, &path.namespace, target).await?;
+    let place = reach::place(context.engine(), resource, &path.namespace, target).await?;
+    let kind = if resource.kind == "Pod" {
+        "PodProxyOptions"
+    } else {
+        "ServiceProxyOptions"
+    };
+    let options = json!({ "kind": kind, "apiVersion": "v1", "path": rest });
+    let of = (path.namespace.as_str(), path.name.as_str());
+    let engine = context.engine();
+    engine
+        .admit_connection(&context.caller, resource, of, "proxy", &options)
+        .await?;
     let permit = streams::permit(context)?;
-    let stream = connection::open(context, &place, permit).await?;
+    let stream = reach::open(&context.rest.inner.nodes, &place, permit).await?;
     let request = outgoing(context, &place, rest, body);
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     let unreachable = |error: hyper::Error| unreachable(&error.to_string());
@@ -78,11 +89,6 @@ pub(super) async fn handle(
         rewrite_location(answer.headers_mut(), base, &place);
     }
     Ok(answer)
-}
-
-/// A pod that cannot be talked to, as upstream says it.
-fn unreachable(why: &str) -> ApiError {
-    ApiError::Unavailable(format!("error trying to reach service: {why}"))
 }
 
 /// Both connections have become others: what one sends the other gets.

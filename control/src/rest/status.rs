@@ -6,12 +6,12 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::engine::ApiError;
+use crate::engine::{ApiError, Denial};
 
 /// The HTTP status of a refusal.
 #[must_use]
 pub(super) fn code(error: &ApiError) -> StatusCode {
-    if let ApiError::Node { status, .. } = error {
+    if let ApiError::Node { status, .. } | ApiError::Denied(Denial { code: status, .. }) = error {
         return StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     }
     match error.reason() {

@@ -12,28 +12,24 @@ mod upgrade;
 mod websocket;
 mod wire;
 
-use std::time::Duration;
-
 use api::{
-    node_stream::{AttachRequest, ExecRequest, Reply, Streams, request::Kind},
+    node_stream::{AttachRequest, ExecRequest, Streams, request::Kind},
     resource::Resource,
 };
 use axum::body::Body;
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use http::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Context, nodes, path::ObjectPath};
 use crate::{
     engine::{ApiError, object},
-    stream::{Feed, Replies},
+    reach,
 };
 use forward::PodPorts;
 
-/// How long a node may take to find a container.
-const FIRST_REPLY_WAIT: Duration = Duration::from_secs(30);
 /// Connections that have become streams, at once. Each has up to a megabyte on its way in each direction.
 pub(super) const SESSIONS_MAX: usize = 1_000;
 
@@ -50,11 +46,15 @@ pub(super) async fn exec(
     }
     let (pod, node) = placed(context, resource, path)?;
     let streams = streams(context)?;
+    let container = nodes::container(&pod, context.query.get("container"))?;
+    let mut wanted = options(&streams, &container);
+    wanted["command"] = json!(command);
+    admit(context, resource, path, "PodExecOptions", wanted).await?;
     let request = Kind::Exec(ExecRequest {
         namespace: path.namespace.clone(),
         pod: path.name.clone(),
         uid: object::meta_str(&pod, "uid").to_owned(),
-        container: nodes::container(&pod, context.query.get("container"))?,
+        container,
         command,
         streams: Some(streams),
     });
@@ -69,11 +69,14 @@ pub(super) async fn attach(
 ) -> Result<Response<Body>, ApiError> {
     let (pod, node) = placed(context, resource, path)?;
     let streams = streams(context)?;
+    let container = nodes::container(&pod, context.query.get("container"))?;
+    let wanted = options(&streams, &container);
+    admit(context, resource, path, "PodAttachOptions", wanted).await?;
     let request = Kind::Attach(AttachRequest {
         namespace: path.namespace.clone(),
         pod: path.name.clone(),
         uid: object::meta_str(&pod, "uid").to_owned(),
-        container: nodes::container(&pod, context.query.get("container"))?,
+        container,
         streams: Some(streams),
     });
     remote_command(context, &node, request, streams).await
@@ -86,6 +89,7 @@ pub(super) async fn port_forward(
     path: &ObjectPath,
 ) -> Result<Response<Body>, ApiError> {
     let (pod, node) = placed(context, resource, path)?;
+    admit(context, resource, path, "PodPortForwardOptions", json!({})).await?;
     let offer = upgrade::port_forward(context)?;
     let permit = permit(context)?;
     let ports = PodPorts {
@@ -135,27 +139,12 @@ async fn remote_command(
 ) -> Result<Response<Body>, ApiError> {
     let offer = upgrade::remote_command(context)?;
     let permit = permit(context)?;
-    let (feed, replies) = begin(context, node, request).await?;
+    let (feed, replies) = reach::begin(&context.rest.inner.nodes, node, request).await?;
     let shutdown = context.rest.inner.shutdown.clone();
     Ok(offer.accept(streams, move |client| async move {
         shutdown.run_until_cancelled(remote::serve(client, feed, replies)).await;
         drop(permit);
     }))
-}
-
-/// Asks the node, and waits until it has found what is asked for.
-pub(super) async fn begin(context: &Context, node: &str, request: Kind) -> Result<(Feed, Replies), ApiError> {
-    let answer = context.rest.inner.nodes.converse(node, request).await;
-    let (feed, mut replies) = answer.map_err(|error| ApiError::Unavailable(error.to_string()))?;
-    let first = tokio::time::timeout(FIRST_REPLY_WAIT, replies.next()).await;
-    let first: Option<Reply> = first.map_err(|_| nodes::too_slow(node))?;
-    if let Some(end) = first.and_then(|first| first.end) {
-        return Err(ApiError::Node {
-            status: u16::try_from(end.status).unwrap_or(500),
-            message: end.message,
-        });
-    }
-    Ok((feed, replies))
 }
 
 /// One of the places for connections that become streams.
@@ -174,6 +163,34 @@ fn placed(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<(
         return Err(ApiError::BadRequest(message));
     }
     Ok((pod, node))
+}
+
+/// Asks admission about a stream. `options` are what the client wants of it, and of this kind.
+async fn admit(
+    context: &Context,
+    resource: &Resource,
+    path: &ObjectPath,
+    kind: &str,
+    mut options: Value,
+) -> Result<(), ApiError> {
+    options["apiVersion"] = json!("v1");
+    options["kind"] = json!(kind);
+    let place = (path.namespace.as_str(), path.name.as_str());
+    let engine = context.engine();
+    engine
+        .admit_connection(&context.caller, resource, place, &path.subresource, &options)
+        .await
+}
+
+/// What a request says of standard streams, as an object.
+fn options(streams: &Streams, container: &str) -> Value {
+    json!({
+        "stdin": streams.stdin,
+        "stdout": streams.stdout,
+        "stderr": streams.stderr,
+        "tty": streams.tty,
+        "container": container,
+    })
 }
 
 /// The standard streams that are wanted. With a terminal there is no standard error of its own.

@@ -2,6 +2,7 @@ mod access;
 mod apply;
 mod collections;
 mod streams;
+mod webhooks;
 
 use std::time::Instant;
 
@@ -66,6 +67,7 @@ async fn server() -> Server {
     let shutdown = CancellationToken::new();
     let authority = Authority::open(&dir.path().join("pki")).unwrap();
     let nodes = Nodes::start(engine.clone(), authority, &config, shutdown.clone());
+    engine.reach_through(&nodes);
     let server = Server {
         rest: Rest::new(engine.clone(), nodes, shutdown.clone()),
         engine,

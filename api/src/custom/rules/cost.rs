@@ -50,3 +50,12 @@ pub(super) fn size(value: &Value) -> u64 {
         Value::Object(fields) => 1 + fields.values().map(size).sum::<u64>(),
     }
 }
+
+/// The most values that one list or map in a value holds: what a macro over it visits at most.
+pub(crate) fn width(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+        Value::Array(items) => items.iter().map(width).fold(items.len() as u64, u64::max),
+        Value::Object(fields) => fields.values().map(width).fold(fields.len() as u64, u64::max),
+    }
+}

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, FixedOffset};
 use kube_cel::cel::{
-    Program, Value as Cel,
+    Value as Cel,
     objects::{Key, Map},
 };
 use serde_json::Value;
@@ -78,7 +78,7 @@ pub(super) fn to_cel(schema: &Schema, is_whole: bool, value: &Value) -> Cel {
 }
 
 /// A value of which no schema says anything: whole numbers are ints.
-fn plain(value: &Value) -> Cel {
+pub(crate) fn plain(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
         Value::Bool(value) => Cel::Bool(*value),
@@ -110,7 +110,7 @@ fn formatted(format: &str, text: &str) -> Option<Cel> {
         "duration" => {
             // The language parses durations itself; the text is checked and holds no quotes.
             let literal = format!("duration({text:?})");
-            let program = Program::compile(&literal).ok()?;
+            let program = super::Program::compile(&literal).ok()?;
             program.execute(&kube_cel::cel::Context::default()).ok()
         }
         _ => None,

@@ -1,4 +1,4 @@
-//! What a proxy's name means: which pod, which port, and whether by TLS.
+//! Which pod and which port a name means: of a pod, or of a service, then one of its ready pods.
 //!
 //! Source: Kubernetes documentation, "Manually constructing apiserver proxy URLs".
 
@@ -12,33 +12,32 @@ use api::{
 use rand::seq::IndexedRandom as _;
 use serde_json::Value;
 
-use super::super::Context;
 use crate::{
     driver::resource_of,
-    engine::{ApiError, ListOptions, ListVersion, object},
+    engine::{ApiError, Engine, ListOptions, ListVersion, object},
 };
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// How a pod is talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     Http,
     Https,
 }
 
 /// `[SCHEME:]NAME[:PORT]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target<'a> {
-    pub(super) scheme: Scheme,
-    pub(super) name: &'a str,
+pub(crate) struct Target<'a> {
+    pub(crate) scheme: Scheme,
+    pub(crate) name: &'a str,
     /// Empty if none is named.
-    pub(super) port: &'a str,
+    pub(crate) port: &'a str,
 }
 
 impl Target<'_> {
     /// Nothing if the name is none.
-    pub(super) fn parse(text: &str) -> Option<Target<'_>> {
+    pub(crate) fn parse(text: &str) -> Option<Target<'_>> {
         let parts: Vec<&str> = text.split(':').collect();
         let (scheme, name, port) = match parts.as_slice() {
             [name] => ("", *name, ""),
@@ -57,23 +56,23 @@ impl Target<'_> {
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) scheme: Scheme,
-    pub(super) node: String,
-    pub(super) namespace: String,
-    pub(super) pod: String,
-    pub(super) uid: String,
-    pub(super) address: SocketAddr,
+pub(crate) struct Place {
+    pub(crate) scheme: Scheme,
+    pub(crate) node: String,
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    pub(crate) address: SocketAddr,
 }
 
 impl Place {
     /// As a header names it.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.address.to_string()
     }
 
     #[cfg(test)]
-    pub(super) fn example() -> Place {
+    pub(crate) fn example() -> Place {
         Place {
             scheme: Scheme::Http,
             node: "n1".to_owned(),
@@ -86,23 +85,23 @@ impl Place {
 }
 
 /// Finds the pod, and the port.
-pub(super) async fn place(
-    context: &Context,
+pub(crate) async fn place(
+    engine: &Engine,
     resource: &Resource,
     namespace: &str,
     target: Target<'_>,
 ) -> Result<Place, ApiError> {
-    let object = context.engine().get(resource, namespace, target.name)?;
+    let object = engine.get(resource, namespace, target.name)?;
     if resource.plural == "pods" {
         let port = pod_port(&object, target)?;
         return of_pod(&object, target.scheme, port);
     }
     let none = || ApiError::Unavailable(format!("no endpoints available for service {:?}", target.name));
     let port = service_port(&object, target)?;
-    let slices = slices(context, namespace, target.name).await?;
+    let slices = slices(engine, namespace, target.name).await?;
     let endpoints = endpoints(&slices, &port);
     let (pod, port) = endpoints.choose(&mut rand::rng()).ok_or_else(none)?;
-    let pod = context.engine().get(resource_of(Kind::Pod), namespace, pod)?;
+    let pod = engine.get(resource_of(Kind::Pod), namespace, pod)?;
     of_pod(&pod, target.scheme, *port)
 }
 
@@ -159,7 +158,7 @@ fn service_port(service: &Value, target: Target<'_>) -> Result<String, ApiError>
     }
 }
 
-async fn slices(context: &Context, namespace: &str, service: &str) -> Result<Vec<Value>, ApiError> {
+async fn slices(engine: &Engine, namespace: &str, service: &str) -> Result<Vec<Value>, ApiError> {
     let labels = LabelSelector::parse(&format!("{SERVICE_NAME}={service}"));
     let options = ListOptions {
         namespace: namespace.to_owned(),
@@ -169,10 +168,7 @@ async fn slices(context: &Context, namespace: &str, service: &str) -> Result<Vec
         continue_token: String::new(),
         version: ListVersion::Newest,
     };
-    let page = context
-        .engine()
-        .list(resource_of(Kind::EndpointSlice), &options)
-        .await?;
+    let page = engine.list(resource_of(Kind::EndpointSlice), &options).await?;
     page.items.iter().map(object::decode).collect()
 }
 

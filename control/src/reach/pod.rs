@@ -13,34 +13,62 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, duplex, split},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split,
+    },
     sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
-    super::{Context, streams},
-    target::{Place, Scheme},
+    begin,
+    place::{Place, Scheme},
     unreachable,
 };
 use crate::{
     engine::ApiError,
-    stream::{Feed, Replies},
+    stream::{Feed, Nodes, Replies},
 };
 
 /// Bytes between HTTP and the node's stream, each way.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// What HTTP reads and writes.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Connects; the permit is held for as long as the connection lasts.
-pub(super) async fn open(
-    context: &Context,
+///
+/// # Errors
+/// When the node cannot be asked, or the pod does not take the connection.
+pub(crate) async fn open(
+    nodes: &Nodes,
     place: &Place,
     permit: OwnedSemaphorePermit,
 ) -> Result<Box<dyn Stream>, ApiError> {
+    let stream = connect(nodes, place, permit).await?;
+    match place.scheme {
+        Scheme::Http => Ok(Box::new(stream)),
+        Scheme::Https => {
+            let name = ServerName::IpAddress(place.address.ip().into());
+            let tls = TlsConnector::from(Arc::new(client_config()))
+                .connect(name, stream)
+                .await;
+            tls.map(|tls| Box::new(tls) as Box<dyn Stream>)
+                .map_err(|error| unreachable(&error.to_string()))
+        }
+    }
+}
+
+/// Connects, whatever the scheme; what is given to hold is held for as long as the connection lasts.
+///
+/// # Errors
+/// When the node cannot be asked.
+pub(super) async fn connect<Held: Send + 'static>(
+    nodes: &Nodes,
+    place: &Place,
+    held: Held,
+) -> Result<DuplexStream, ApiError> {
     let request = Kind::PortForward(PortForwardRequest {
         namespace: place.namespace.clone(),
         pod: place.pod.clone(),
@@ -48,7 +76,7 @@ pub(super) async fn open(
         port: place.address.port().into(),
         at_pod_ip: true,
     });
-    let begun = streams::begin(context, &place.node, request).await;
+    let begun = begin(nodes, &place.node, request).await;
     let (feed, replies) = begun.map_err(|error| unreachable(&error.to_string()))?;
     let (ours, theirs) = duplex(BUFFER_BYTES);
     tokio::spawn(async move {
@@ -58,23 +86,13 @@ pub(super) async fn open(
             // HTTP has dropped its end: nobody reads.
             () = down(reader, &feed) => {}
         }
-        drop(permit);
+        drop(held);
     });
-    match place.scheme {
-        Scheme::Http => Ok(Box::new(theirs)),
-        Scheme::Https => {
-            let name = ServerName::IpAddress(place.address.ip().into());
-            let tls = TlsConnector::from(Arc::new(client_config()))
-                .connect(name, theirs)
-                .await;
-            tls.map(|tls| Box::new(tls) as Box<dyn Stream>)
-                .map_err(|error| unreachable(&error.to_string()))
-        }
-    }
+    Ok(theirs)
 }
 
 /// What the pod sends.
-async fn up(mut replies: Replies, mut writer: WriteHalf<tokio::io::DuplexStream>) {
+async fn up(mut replies: Replies, mut writer: WriteHalf<DuplexStream>) {
     while let Some(reply) = replies.next().await {
         if !reply.data.is_empty() && writer.write_all(&reply.data).await.is_err() {
             return;
@@ -88,7 +106,7 @@ async fn up(mut replies: Replies, mut writer: WriteHalf<tokio::io::DuplexStream>
 }
 
 /// What HTTP sends; ends with its end of the connection.
-async fn down(mut reader: ReadHalf<tokio::io::DuplexStream>, feed: &Feed) {
+async fn down(mut reader: ReadHalf<DuplexStream>, feed: &Feed) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(count) = reader.read(&mut buffer).await {
         if count == 0 || feed.data(&buffer[..count]).await.is_err() {

@@ -1,0 +1,60 @@
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn expressions_see_whole_objects() {
+    let object = json!({
+        "metadata": { "name": "web", "labels": { "app": "a" } },
+        "spec": { "replicas": 3, "containers": [{ "image": "x:1" }, { "image": "y:2" }] },
+    });
+    let mut scope = Scope::default();
+    scope.set("object", &object);
+    scope.set("oldObject", &Value::Null);
+    scope.set("request", &json!({ "operation": "CREATE" }));
+    let rows = [
+        ("object.spec.replicas <= 5", Ok(Answer::Bool(true))),
+        (
+            "object.spec.containers.all(c, c.image.startsWith('x'))",
+            Ok(Answer::Bool(false)),
+        ),
+        (
+            "has(object.metadata.labels.app) && object.metadata.labels['app'] == 'a'",
+            Ok(Answer::Bool(true)),
+        ),
+        ("oldObject == null", Ok(Answer::Bool(true))),
+        (
+            "'replicas: ' + string(object.spec.replicas)",
+            Ok(Answer::Text("replicas: 3".to_owned())),
+        ),
+        (
+            "object.spec.containers.map(c, c.image)",
+            Ok(Answer::Other(json!(["x:1", "y:2"]))),
+        ),
+        ("{'a': object.spec.replicas}", Ok(Answer::Other(json!({ "a": 3 })))),
+        (
+            "object.metadata.?annotations['x'].orValue('none')",
+            Ok(Answer::Text("none".to_owned())),
+        ),
+        (
+            "object.spec.missing > 1",
+            Err(EvaluateError::NoSuchKey("missing".to_owned())),
+        ),
+    ];
+    for (text, expected) in rows {
+        let answer = Expression::compile(text).expect(text).evaluate(&scope);
+        assert_eq!(answer, expected, "{text}");
+    }
+    assert!(Expression::compile("object.spec.").is_err());
+    assert!(Expression::compile("params.x == 1").expect("good").refers_to("params"));
+}
+
+#[test]
+fn too_much_work_is_refused() {
+    let mut scope = Scope::default();
+    scope.set("object", &json!(vec![1; 5000]));
+    let deep = Expression::compile("object.all(a, object.all(b, object.all(c, a + b + c > 0)))").expect("good");
+    assert_eq!(deep.evaluate(&scope), Err(EvaluateError::TooCostly));
+    let flat = Expression::compile("object.all(a, a > 0)").expect("good");
+    assert_eq!(flat.evaluate(&scope), Ok(Answer::Bool(true)));
+}

@@ -1,0 +1,143 @@
+//! What webhooks and policies are told of a request: the parts of an AdmissionReview.
+//!
+//! Pure. Source: Kubernetes API reference, admission.k8s.io/v1 AdmissionReview.
+
+use std::borrow::Cow;
+
+use api::{conversion, expression::Scope as Names, resource::Resource};
+use serde_json::{Map, Value, json};
+
+use crate::auth::Caller;
+
+/// What somebody does with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Connect,
+    Create,
+    Delete,
+    Update,
+}
+
+impl Operation {
+    /// As rules name it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Operation::Connect => "CONNECT",
+            Operation::Create => "CREATE",
+            Operation::Delete => "DELETE",
+            Operation::Update => "UPDATE",
+        }
+    }
+
+    /// The kind of the options of such a request.
+    const fn options(self) -> Option<&'static str> {
+        match self {
+            // What is connected to has its options for an object.
+            Operation::Connect => None,
+            Operation::Create => Some("CreateOptions"),
+            Operation::Delete => Some("DeleteOptions"),
+            Operation::Update => Some("UpdateOptions"),
+        }
+    }
+}
+
+/// A request that is being admitted. Objects are in the form that is stored.
+pub(crate) struct Subject<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) operation: Operation,
+    /// The row of the request.
+    pub(crate) asked: &'a Resource,
+    /// Empty for the object itself.
+    pub(crate) subresource: &'a str,
+    /// Empty for what is of the cluster.
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) dry_run: bool,
+    pub(crate) object: Option<&'a Value>,
+    pub(crate) old: Option<&'a Value>,
+    /// The namespace of the object; none for what is of the cluster.
+    pub(crate) in_namespace: Option<&'a Value>,
+}
+
+impl<'a> Subject<'a> {
+    /// The labels that namespace selectors are about: of the namespace that the object is in, or that it is.
+    pub(super) fn namespace_labels(&self) -> Option<Option<&'a Map<String, Value>>> {
+        let is_namespace = self.asked.group.is_empty() && self.asked.plural == "namespaces";
+        let namespace = if is_namespace {
+            self.object.or(self.old)
+        } else {
+            self.in_namespace
+        };
+        namespace.map(|namespace| namespace["metadata"]["labels"].as_object())
+    }
+
+    /// The new and the old object, as far as there are any.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &'a Value> {
+        self.object.into_iter().chain(self.old)
+    }
+
+    /// The `request` of a review, in the form of this row.
+    pub(crate) fn request(&self, uid: &str, row: &Resource) -> Value {
+        let kind = |row: &Resource| {
+            let (group, version, kind) = match row.subresource(self.subresource) {
+                Some(sub) if !self.subresource.is_empty() => (sub.group, sub.version, sub.kind),
+                _ => (row.group, row.version, row.kind),
+            };
+            json!({ "group": group, "version": version, "kind": kind })
+        };
+        let resource = |row: &Resource| json!({ "group": row.group, "version": row.version, "resource": row.plural });
+        let mut request = json!({
+            "uid": uid,
+            "kind": kind(row),
+            "resource": resource(row),
+            "requestKind": kind(self.asked),
+            "requestResource": resource(self.asked),
+            "operation": self.operation.name(),
+            "userInfo": self.caller.user_info(),
+            "object": self.object.map(|object| self.shown(row, object)),
+            "oldObject": self.old.map(|object| self.shown(row, object)),
+            "dryRun": self.dry_run,
+            "options": self.operation.options().map(|kind| json!({ "kind": kind, "apiVersion": "meta.k8s.io/v1" })),
+        });
+        for (field, text) in [
+            ("name", self.name),
+            ("namespace", self.namespace),
+            ("subResource", self.subresource),
+            ("requestSubResource", self.subresource),
+        ] {
+            if !text.is_empty() {
+                request[field] = json!(text);
+            }
+        }
+        request
+    }
+
+    /// The names that expressions can use, apart from what a policy adds.
+    pub(crate) fn names(&self, row: &Resource) -> Names {
+        let mut names = Names::default();
+        let mut request = self.request("", row);
+        for (field, name) in [("object", "object"), ("oldObject", "oldObject")] {
+            names.set(name, &request[field].take());
+        }
+        if let Some(fields) = request.as_object_mut() {
+            for field in ["uid", "object", "oldObject"] {
+                fields.remove(field);
+            }
+        }
+        names.set("request", &request);
+        names
+    }
+
+    /// A stored object in the form of a row.
+    pub(crate) fn shown<'o>(&self, row: &Resource, object: &'o Value) -> Cow<'o, Value> {
+        if row.stored_as.is_none() && row.custom.is_none() {
+            return Cow::Borrowed(object);
+        }
+        let mut shown = object.clone();
+        conversion::from_stored(row, &mut shown);
+        if let Some(custom) = row.custom {
+            custom.show(&row.api_version(), &mut shown);
+        }
+        Cow::Owned(shown)
+    }
+}

@@ -1,0 +1,234 @@
+//! Webhooks are asked: the mutating ones one after the other, the validating ones at once.
+//!
+//! Never here: what an answer means (`admission::webhook`), how a webhook is reached (`reach`).
+
+use std::sync::Arc;
+
+use api::{conversion, defaulting, patch, resource::Resource, schema};
+use futures::future::join_all;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{ApiError, Attempt, Engine, Target, is_pod};
+use crate::{
+    admission::{
+        review::Subject,
+        scope::{Verdict, judge},
+        webhook::{Answer, Answered, FailurePolicy, Phase, Webhook},
+    },
+    engine::{create::namespaces, error::chain, fields::not_handled, key, object, scale},
+    reach::{self, CallError},
+};
+
+impl Engine {
+    /// Lets mutating webhooks change the object.
+    ///
+    /// # Errors
+    /// When one refuses, or gives no answer although it must.
+    pub(super) async fn ask_mutating(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
+        let configured = self.webhooks(attempt, Phase::Mutating)?;
+        if configured.is_empty() || attempt.subresource == "scale" {
+            return Ok(());
+        }
+        let rows = self.rows_of(attempt.asked);
+        let in_namespace = self.namespace_of(attempt)?;
+        // How many webhooks were asked before the last change: those of them that want to know are asked again, once.
+        let mut outdated = 0;
+        for is_again in [false, true] {
+            for (index, hook) in configured.iter().enumerate() {
+                if is_again && !(hook.is_reinvoked && index < outdated) {
+                    continue;
+                }
+                let subject = attempt.subject(Some(object), in_namespace.as_ref());
+                let Some(row) = hook.scope.row(&subject, &rows) else {
+                    continue;
+                };
+                let Some(answered) = self.ask(Phase::Mutating, hook, row, &subject).await? else {
+                    continue;
+                };
+                attempt.warnings.extend(answered.warnings);
+                let patch = match answered.answer {
+                    Answer::Denied(denial) => return Err(ApiError::Denied(denial)),
+                    Answer::Allowed { patch } => patch,
+                };
+                let Some(patch) = patch else { continue };
+                let patched = patched(attempt, &subject, row, object, &patch);
+                let patched =
+                    patched.map_err(|error| ApiError::Internal(format!("{error}: webhook {:?}", hook.name)))?;
+                if patched != *object {
+                    if !is_again {
+                        outdated = index;
+                    }
+                    *object = patched;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks validating webhooks.
+    ///
+    /// # Errors
+    /// When one refuses, or gives no answer although it must.
+    pub(super) async fn ask_validating(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
+        let configured = self.webhooks(attempt, Phase::Validating)?;
+        if configured.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows_of(attempt.asked);
+        let in_namespace = self.namespace_of(attempt)?;
+        let is_scale = attempt.subresource == "scale";
+        let shown = |object: &Value| is_scale.then(|| scale::of(attempt.asked.stored(), object));
+        let (new_scale, old_scale) = (new.and_then(shown), attempt.old.and_then(shown));
+        let subject = Subject {
+            old: old_scale.as_ref().or(attempt.old),
+            ..attempt.subject(new_scale.as_ref().or(new), in_namespace.as_ref())
+        };
+        let chosen = configured
+            .iter()
+            .filter_map(|hook| Some((hook, hook.scope.row(&subject, &rows)?)));
+        let asked = chosen.map(|(hook, row)| self.ask(Phase::Validating, hook, row, &subject));
+        let mut refusal = None;
+        for answered in join_all(asked).await {
+            match answered {
+                Ok(None) => {}
+                Ok(Some(answered)) => {
+                    attempt.warnings.extend(answered.warnings);
+                    if let Answer::Denied(denial) = answered.answer {
+                        refusal.get_or_insert(ApiError::Denied(denial));
+                    }
+                }
+                Err(error) => {
+                    refusal.get_or_insert(error);
+                }
+            }
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    fn webhooks(&self, attempt: &Attempt<'_>, phase: Phase) -> Result<Vec<Arc<Webhook>>, ApiError> {
+        // What is bound to a node is the scheduler's own business.
+        if attempt.subresource == "binding" && is_pod(attempt.asked) {
+            return Ok(Vec::new());
+        }
+        self.inner
+            .webhooks
+            .ask(|webhooks| webhooks.of(phase))
+            .map_err(ApiError::Read)
+    }
+
+    /// All rows of one collection, that of the request first.
+    fn rows_of<'r>(&self, asked: &'r Resource) -> Vec<&'r Resource> {
+        let collection = asked.stored().collection();
+        let kinds = self.registry().kinds();
+        let others = kinds.rows().iter().copied();
+        let others =
+            others.filter(|row| row.stored().collection() == collection && row.api_version() != asked.api_version());
+        std::iter::once(asked).chain(others).collect()
+    }
+
+    /// The namespace of the object, if it is in one.
+    fn namespace_of(&self, attempt: &Attempt<'_>) -> Result<Option<Value>, ApiError> {
+        if !attempt.asked.is_namespaced() {
+            return Ok(None);
+        }
+        let key = key(namespaces(), "", attempt.namespace);
+        let stored = self.inner.store.get(&key, None).map_err(ApiError::Read)?;
+        stored.as_ref().map(object::decode).transpose()
+    }
+
+    /// The answer of one webhook; none if it is not asked, or gives none and need not.
+    async fn ask(
+        &self,
+        phase: Phase,
+        hook: &Webhook,
+        row: &Resource,
+        subject: &Subject<'_>,
+    ) -> Result<Option<Answered>, ApiError> {
+        if !hook.conditions.is_empty() {
+            match (judge(&hook.conditions, &subject.names(row)), hook.failure_policy) {
+                (Verdict::Holds, _) => {}
+                (Verdict::Not, _) | (Verdict::Fails(_), FailurePolicy::Ignore) => return Ok(None),
+                (Verdict::Fails(why), FailurePolicy::Fail) => {
+                    return Err(ApiError::forbidden(
+                        Target::new(subject.asked, subject.name),
+                        format!(
+                            "failed to evaluate the match conditions of webhook {:?}: {why}",
+                            hook.name
+                        ),
+                    ));
+                }
+            }
+        }
+        if subject.dry_run && !hook.takes_dry_runs() {
+            return Err(ApiError::BadRequest(format!(
+                "admission webhook {:?} does not support dry run",
+                hook.name
+            )));
+        }
+        match self.call(phase, hook, row, subject).await {
+            Ok(answered) => Ok(Some(answered)),
+            Err(why) => {
+                let message = format!("failed calling webhook {:?}: {why}", hook.name);
+                match hook.failure_policy {
+                    FailurePolicy::Ignore => {
+                        tracing::warn!(reason = message, "a webhook gave no answer, which is ignored");
+                        Ok(None)
+                    }
+                    FailurePolicy::Fail => Err(ApiError::Internal(message)),
+                }
+            }
+        }
+    }
+
+    async fn call(
+        &self,
+        phase: Phase,
+        hook: &Webhook,
+        row: &Resource,
+        subject: &Subject<'_>,
+    ) -> Result<Answered, String> {
+        let destination = hook.destination().map_err(str::to_owned)?;
+        let nodes = self.nodes().ok_or("the server is not ready to call webhooks")?;
+        let uid = Uuid::new_v4().to_string();
+        let document = hook.review(&subject.request(&uid, row));
+        let called = reach::post(self, &nodes, destination, document, hook.timeout).await;
+        let (status, answer) = called.map_err(|error: CallError| {
+            let (url, seconds) = (destination.url(), hook.timeout.as_secs());
+            format!(
+                "failed to call webhook: Post \"{url}?timeout={seconds}s\": {}",
+                chain(&error)
+            )
+        })?;
+        if !status.is_success() {
+            return Err(format!("failed to call webhook: the server answered {status}"));
+        }
+        hook.read(phase, &uid, &answer)
+    }
+}
+
+/// The object as a webhook's patch makes it, in the form that is stored, with the defaults of its kind.
+fn patched(
+    attempt: &Attempt<'_>,
+    subject: &Subject<'_>,
+    row: &Resource,
+    object: &Value,
+    patch: &[u8],
+) -> Result<Value, String> {
+    let mut shown = subject.shown(row, object).into_owned();
+    let identity = |object: &Value| (object["apiVersion"].clone(), object["kind"].clone());
+    let before = identity(&shown);
+    patch::json_patch(&mut shown, patch).map_err(|error| format!("the patch cannot be applied: {error}"))?;
+    if identity(&shown) != before {
+        return Err("the patch makes another kind of the object".to_owned());
+    }
+    conversion::to_stored(row, &mut shown);
+    let stored = attempt.asked.stored();
+    if row.custom.is_some() {
+        shown["apiVersion"] = stored.api_version().into();
+    }
+    schema::prune(stored, &mut shown);
+    schema::check_types(stored, &shown).map_err(|error| not_handled(stored, &error.to_string()).to_string())?;
+    defaulting::apply(stored, &mut shown);
+    Ok(shown)
+}

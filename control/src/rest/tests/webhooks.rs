@@ -1,0 +1,263 @@
+//! Webhooks that are really asked, by HTTPS on the loopback interface.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// Answers reviews by the path that they are sent to, and keeps them.
+struct Hooks {
+    port: u16,
+    ca: String,
+    asked: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+/// What the webhook at a path says about a request.
+fn response(path: &str, request: &Value) -> Value {
+    let labels = &request["object"]["metadata"]["labels"];
+    let patched = |patch: Value| {
+        json!({
+            "uid": request["uid"],
+            "allowed": true,
+            "patchType": "JSONPatch",
+            "patch": STANDARD.encode(patch.to_string()),
+        })
+    };
+    let label = |name: &str, value: &str| {
+        if labels.is_object() {
+            json!([{ "op": "add", "path": format!("/metadata/labels/{name}"), "value": value }])
+        } else {
+            json!([{ "op": "add", "path": "/metadata/labels", "value": { name: value } }])
+        }
+    };
+    match path {
+        "/first" => patched(label(
+            "first",
+            if labels["second"].is_null() { "alone" } else { "again" },
+        )),
+        "/second" if labels["second"].is_null() => patched(label("second", "here")),
+        "/deny" if labels["bad"] == "yes" => json!({
+            "uid": request["uid"],
+            "allowed": false,
+            "status": { "message": "it is bad", "code": 403, "reason": "Forbidden" },
+            "warnings": ["look at the label"],
+        }),
+        "/wrong-uid" => json!({ "uid": "other", "allowed": true }),
+        _ => json!({ "uid": request["uid"], "allowed": true }),
+    }
+}
+
+impl Hooks {
+    async fn start() -> Hooks {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hooks = Hooks {
+            port: listener.local_addr().unwrap().port(),
+            ca: STANDARD.encode(made.cert.pem()),
+            asked: Arc::default(),
+        };
+        let asked = hooks.asked.clone();
+        tokio::spawn(async move {
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, asked) = (acceptor.clone(), asked.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let answer = service_fn(async |request: http::Request<hyper::body::Incoming>| {
+                        let path = request.uri().path().to_owned();
+                        let body = request.into_body().collect().await?.to_bytes();
+                        let review: Value = serde_json::from_slice(&body).unwrap();
+                        let response = response(&path, &review["request"]);
+                        asked.lock().push((path, review["request"].clone()));
+                        let answer = json!({
+                            "kind": "AdmissionReview",
+                            "apiVersion": "admission.k8s.io/v1",
+                            "response": response,
+                        });
+                        Ok::<_, hyper::Error>(http::Response::new(Body::from(answer.to_string())))
+                    });
+                    let served =
+                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+                    _ = served.await;
+                });
+            }
+        });
+        hooks
+    }
+
+    /// A webhook at this path for creations and updates of config maps, changed by `more`.
+    fn webhook(&self, path: &str, more: &Value) -> Value {
+        let mut webhook = json!({
+            "name": format!("hook{}.example.com", path.replace('/', "-")),
+            "clientConfig": { "url": format!("https://localhost:{}{path}", self.port), "caBundle": self.ca },
+            "rules": [{
+                "operations": ["CREATE", "UPDATE"],
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["configmaps"],
+            }],
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        });
+        for (field, value) in more.as_object().unwrap() {
+            webhook[field] = value.clone();
+        }
+        webhook
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.asked.lock().iter().map(|(path, _)| path.clone()).collect()
+    }
+}
+
+impl Server {
+    async fn configure(&self, kind: &str, name: &str, webhooks: &[Value]) {
+        let body = json!({ "metadata": { "name": name }, "webhooks": webhooks });
+        let answer = self
+            .send("POST", &format!("{HOOKS}/{kind}"), &[], body.to_string())
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+    }
+
+    async fn make(&self, name: &str, labels: Value, query: &str) -> Answer {
+        let body = json!({ "metadata": { "name": name, "labels": labels } });
+        self.send("POST", &format!("{CONFIG_MAPS}?{query}"), &[], body.to_string())
+            .await
+    }
+}
+
+#[tokio::test]
+async fn mutating_webhooks_change_objects_in_turn_and_are_asked_again_if_they_want() {
+    let (server, hooks) = (server().await, Hooks::start().await);
+    let again = json!({ "reinvocationPolicy": "IfNeeded" });
+    let list = [hooks.webhook("/first", &again), hooks.webhook("/second", &json!({}))];
+    server.configure("mutatingwebhookconfigurations", "m", &list).await;
+    let made = server.make("a", json!({ "own": "x" }), "").await.json();
+    let expected = json!({ "own": "x", "first": "again", "second": "here" });
+    assert_eq!(made["metadata"]["labels"], expected);
+    assert_eq!(hooks.paths(), ["/first", "/second", "/first"]);
+    let (_, request) = hooks.asked.lock()[1].clone();
+    assert_eq!(request["operation"], "CREATE");
+    assert_eq!(
+        request["kind"],
+        json!({ "group": "", "version": "v1", "kind": "ConfigMap" })
+    );
+    assert_eq!(
+        (&request["namespace"], &request["name"]),
+        (&json!("default"), &json!("a"))
+    );
+    assert_eq!(request["oldObject"], Value::Null);
+    assert_eq!(request["userInfo"]["username"], "system:test");
+    assert_eq!(request["object"]["metadata"]["labels"]["first"], "alone");
+    let stored = server.send("GET", &format!("{CONFIG_MAPS}/a"), &[], "").await.json();
+    assert_eq!(stored["metadata"]["labels"], expected);
+}
+
+#[tokio::test]
+async fn validating_webhooks_refuse_and_warn() {
+    let (server, hooks) = (server().await, Hooks::start().await);
+    let list = [hooks.webhook("/deny", &json!({})), hooks.webhook("/agree", &json!({}))];
+    server.configure("validatingwebhookconfigurations", "v", &list).await;
+    let refused = server.make("a", json!({ "bad": "yes" }), "").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let status = refused.json();
+    assert_eq!(status["reason"], "Forbidden");
+    assert_eq!(
+        status["message"],
+        "admission webhook \"hook-deny.example.com\" denied the request: it is bad"
+    );
+    assert_eq!(server.make("a", json!({}), "").await.status, StatusCode::CREATED);
+    let patch = json!({ "metadata": { "labels": { "bad": "yes" } } }).to_string();
+    let merge = [("content-type", "application/merge-patch+json")];
+    let path = format!("{CONFIG_MAPS}/a");
+    let patched = server.send("PATCH", &path, &merge, patch).await;
+    assert_eq!(patched.status, StatusCode::FORBIDDEN);
+    let (_, request) = hooks.asked.lock().last().unwrap().clone();
+    assert_eq!(request["operation"], "UPDATE");
+    assert_eq!(request["oldObject"]["metadata"]["labels"], Value::Null);
+    let deleted = server.send("DELETE", &path, &[], "").await;
+    assert_eq!(deleted.status, StatusCode::OK, "nobody asked about deletions");
+}
+
+#[tokio::test]
+async fn a_webhook_without_an_answer_fails_closed_or_is_passed_over() {
+    let (server, hooks) = (server().await, Hooks::start().await);
+    let nobody = format!("https://localhost:{}/", 1);
+    let client = json!({ "url": nobody, "caBundle": hooks.ca });
+    let rows = [
+        (hooks.webhook("/x", &json!({ "clientConfig": client })), false),
+        (
+            hooks.webhook("/x", &json!({ "clientConfig": client, "failurePolicy": "Ignore" })),
+            true,
+        ),
+        (hooks.webhook("/wrong-uid", &json!({})), false),
+        (hooks.webhook("/x", &json!({ "sideEffects": "NoneOnDryRun" })), true),
+    ];
+    for (number, (webhook, is_made)) in rows.into_iter().enumerate() {
+        let name = format!("v{number}");
+        server
+            .configure("validatingwebhookconfigurations", &name, &[webhook])
+            .await;
+        let made = server.make(&name, json!({}), "").await;
+        assert_eq!(
+            made.status == StatusCode::CREATED,
+            is_made,
+            "{number}: {:?}",
+            made.bytes
+        );
+        if !is_made {
+            assert_eq!(made.status, StatusCode::INTERNAL_SERVER_ERROR);
+            let message = made.json()["message"].as_str().unwrap().to_owned();
+            assert!(
+                message.starts_with("Internal error occurred: failed calling webhook \"hook-"),
+                "{message}"
+            );
+        }
+        let path = format!("{HOOKS}/validatingwebhookconfigurations/{name}");
+        assert_eq!(server.send("DELETE", &path, &[], "").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn conditions_and_selectors_say_who_is_asked() {
+    let (server, hooks) = (server().await, Hooks::start().await);
+    let conditions = json!([
+        { "name": "not-me", "expression": "request.userInfo.username != 'system:test' || object.metadata.name != 'a'" },
+    ]);
+    let list = [
+        hooks.webhook("/conditions", &json!({ "matchConditions": conditions })),
+        hooks.webhook(
+            "/labels",
+            &json!({ "objectSelector": { "matchLabels": { "ask": "yes" } } }),
+        ),
+        hooks.webhook(
+            "/namespaces",
+            &json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "elsewhere" } } }),
+        ),
+    ];
+    server.configure("validatingwebhookconfigurations", "v", &list).await;
+    server.make("a", json!({}), "").await;
+    assert_eq!(hooks.paths(), [""; 0]);
+    server.make("b", json!({ "ask": "yes" }), "").await;
+    let mut asked = hooks.paths();
+    asked.sort();
+    assert_eq!(asked, ["/conditions", "/labels"]);
+}
