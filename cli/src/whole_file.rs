@@ -9,6 +9,9 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
+/// How the name of a content ends that has not taken its file's place yet; before it stands who writes it.
+const STAGED: &str = ".new";
+
 /// A file of JSON could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
@@ -55,10 +58,29 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Fil
     })
 }
 
+/// Contents of a file that never took its place, because their writer was killed.
+pub(crate) fn staged(path: &Path) -> Vec<PathBuf> {
+    let Some((directory, name)) = path.parent().zip(path.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let is_staged = |found: &str| {
+        let process = found
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .and_then(|rest| rest.strip_suffix(STAGED));
+        process.is_some_and(|process| !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_staged))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// Replaces a file, or makes it with this mode.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut staged_name = path.file_name().unwrap_or_default().to_owned();
-    staged_name.push(format!(".{}.new", std::process::id()));
+    staged_name.push(format!(".{}{STAGED}", std::process::id()));
     let staged = path.with_file_name(staged_name);
     let written = stage(&staged, content, mode).and_then(|()| fs::rename(&staged, path));
     if written.is_err() {

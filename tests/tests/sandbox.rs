@@ -158,3 +158,39 @@ fn a_failed_creation_says_why_and_leaves_nothing() {
     assert!(!output.status.success() && said.contains("/proc/skep-test"), "{said}");
     nothing_since(&before);
 }
+
+#[test]
+fn what_is_not_the_sandboxs_own_is_left_alone() {
+    let Some(probe) = Sandbox::create(1) else { return };
+    let name = probe.node(7);
+    probe.delete();
+    drop(probe);
+    let home = tempfile::tempdir().expect("a directory");
+    let data_dir = home.path().join("data");
+    let refused = |in_the_way: &str| {
+        let mut create = std::process::Command::new(tests::programs::skep());
+        create.args(["sandbox", "create", "--nodes", "1", "--name", &name]);
+        let output = create.arg("--data-dir").arg(&data_dir).output().expect("run");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(in_the_way), "{said}");
+    };
+    let ip = |arguments: &[&str]| {
+        let status = std::process::Command::new("ip")
+            .args(arguments)
+            .status()
+            .expect("run ip");
+        assert!(status.success(), "ip {arguments:?}");
+    };
+
+    let namespace = format!("{name}-1");
+    ip(&["netns", "add", &namespace]);
+    refused(&namespace);
+    assert!(std::path::Path::new("/run/netns").join(&namespace).exists());
+    ip(&["netns", "delete", &namespace]);
+
+    let own = data_dir.join("logs").join("mine.txt");
+    std::fs::create_dir_all(data_dir.join("logs")).expect("make");
+    std::fs::write(&own, "mine").expect("write");
+    refused("logs");
+    assert_eq!(std::fs::read_to_string(&own).expect("it is still there"), "mine");
+}

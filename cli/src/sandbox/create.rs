@@ -132,6 +132,9 @@ impl CreateArguments {
             not_ready_toleration_ms: whole_milliseconds(self.not_ready_toleration),
             created: Timestamp::now(),
         };
+        // Before the sandbox is known: whatever carries its names later is its own, and deletion removes it.
+        check_files(&sandbox)?;
+        super::runtime()?.block_on(underlay::check_free(&sandbox))?;
         registry::add(&held, &sandbox)?;
         Ok(sandbox)
     }
@@ -249,6 +252,22 @@ fn publish_kubeconfig(sandbox: &Sandbox, written: &Path) -> anyhow::Result<()> {
     let text = serde_yaml_ng::to_string(&config).context("write the kubeconfig as YAML")?;
     let path = sandbox.kubeconfig();
     whole_file::write(&path, text.as_bytes(), 0o600).with_context(|| format!("write {}", path.display()))
+}
+
+/// Nothing is where the sandbox will have its files.
+fn check_files(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let (directories, files) = delete::own_files(sandbox);
+    match directories
+        .iter()
+        .chain(&files)
+        .find(|path| path.symlink_metadata().is_ok())
+    {
+        None => Ok(()),
+        Some(path) => bail!(
+            "{} exists already and is not this sandbox's: move it away, or choose another --data-dir",
+            path.display()
+        ),
+    }
 }
 
 fn occupied(data_dir: &Path, name: &SandboxName) -> anyhow::Error {

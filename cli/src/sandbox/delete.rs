@@ -16,6 +16,7 @@ use crate::{
     daemon::DATA_DIR,
     removal::{self, Removal, mounts},
     terminal::Progress,
+    whole_file,
 };
 
 /// Remove a sandbox and everything it made.
@@ -150,8 +151,21 @@ fn clean_node(sandbox: &Sandbox, number: u16) -> anyhow::Result<()> {
 
 /// Removes what a sandbox keeps in its data directory, and nothing else that may be there.
 fn remove_files(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let (directories, mut files) = own_files(sandbox);
+    let copy = sandbox.data_dir.join(registry::COPY);
+    let staged: Vec<PathBuf> = files
+        .iter()
+        .chain([&copy])
+        .flat_map(|file| whole_file::staged(file))
+        .collect();
+    files.extend(staged);
+    removal::remove_files(&directories, &files)
+}
+
+/// The directories and files that a sandbox has in its data directory.
+pub(super) fn own_files(sandbox: &Sandbox) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut directories: Vec<PathBuf> = sandbox.node_numbers().map(|number| sandbox.node_dir(number)).collect();
     directories.extend([sandbox.server_dir(), sandbox.log_dir()]);
     let files = [registry::RECORD, supervisor::LOCK, "kubeconfig"].map(|file| sandbox.data_dir.join(file));
-    removal::remove_files(&directories, &files)
+    (directories, files.into())
 }

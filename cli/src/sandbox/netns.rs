@@ -57,6 +57,14 @@ pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
+/// Makes sure that there is no namespace of this name.
+pub(crate) fn check_free(name: &str) -> Result<(), NetnsError> {
+    match path(name).symlink_metadata() {
+        Ok(_) => Err(NetnsError::Exists { name: name.to_owned() }),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Makes a namespace.
 pub(crate) fn create(name: &str) -> Result<(), NetnsError> {
     prepare_directory().map_err(NetnsError::Prepare)?;

@@ -23,7 +23,7 @@ const DIRECTORY: &str = "/run/skep/sandboxes";
 /// Name of the supervisor's record in the data directory.
 pub(crate) const RECORD: &str = "state.json";
 /// Name of the copy of the entry in the data directory.
-const COPY: &str = "sandbox.json";
+pub(crate) const COPY: &str = "sandbox.json";
 
 /// What a sandbox was made as. Never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

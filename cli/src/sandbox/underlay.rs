@@ -104,6 +104,21 @@ async fn used_ranges(handle: &Handle) -> Result<Vec<Ipv4Net>, rtnetlink::Error> 
     Ok(ranges)
 }
 
+/// Makes sure that nothing has the name of anything that the sandbox is to have.
+pub(crate) async fn check_free(sandbox: &Sandbox) -> Result<(), UnderlayError> {
+    let handle = connect()?;
+    let cables = sandbox.node_numbers().map(|number| sandbox.name.host_link(number));
+    for link in std::iter::once(sandbox.name.bridge()).chain(cables) {
+        if index_of(&handle, &link).await?.is_some() {
+            return Err(UnderlayError::LinkExists { link });
+        }
+    }
+    for number in sandbox.node_numbers() {
+        netns::check_free(&sandbox.name.node(number))?;
+    }
+    Ok(())
+}
+
 /// Makes the bridge with the server's address.
 pub(crate) async fn create_bridge(sandbox: &Sandbox) -> Result<(), UnderlayError> {
     let handle = connect()?;
