@@ -4,6 +4,7 @@
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
 //! NamespaceLifecycle.
 
+pub(crate) mod policy;
 pub(crate) mod priority;
 pub(crate) mod review;
 pub(crate) mod scope;

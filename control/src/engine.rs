@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
-    admission::{review::Operation, webhook::Webhooks},
+    admission::{policy::Policies, review::Operation, webhook::Webhooks},
     authorization::Access,
     followed::Followed,
     kinds::Registry,
@@ -153,6 +153,7 @@ struct Inner {
     registry: Registry,
     access: Access,
     webhooks: Followed<Webhooks>,
+    policies: Followed<Policies>,
     /// Set once the server has them; before, nothing that runs in the cluster can be asked.
     nodes: OnceLock<WeakNodes>,
 }
@@ -206,6 +207,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 access: Access::new(store.clone()),
                 webhooks: Followed::new(store.clone()),
+                policies: Followed::new(store.clone()),
                 nodes: OnceLock::new(),
                 store,
                 config,

@@ -7,6 +7,7 @@
 //! Decisions are in `admission` and `authorization`; here they get what they are about from the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
+mod policies;
 mod webhooks;
 
 use api::resource::Resource;
@@ -81,6 +82,11 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Whether a pod is being bound to a node, which is the scheduler's own business.
+    fn is_binding(&self) -> bool {
+        self.subresource == "binding" && is_pod(self.asked)
+    }
+
     fn target(&self) -> Target {
         Target::new(self.asked, self.name)
     }
@@ -129,6 +135,7 @@ impl Engine {
             warnings: &Warnings::default(),
         };
         self.ask_mutating(&attempt, &mut options.clone()).await?;
+        self.ask_policies(&attempt, Some(options))?;
         self.ask_validating(&attempt, Some(options)).await
     }
 
@@ -152,6 +159,7 @@ impl Engine {
             self.check_escalation(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }
+        self.ask_policies(attempt, new)?;
         self.ask_validating(attempt, new).await
     }
 

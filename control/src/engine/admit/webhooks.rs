@@ -9,7 +9,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ApiError, Attempt, Engine, Target, is_pod};
+use super::{ApiError, Attempt, Engine, Target};
 use crate::{
     admission::{
         review::Subject,
@@ -107,8 +107,7 @@ impl Engine {
     }
 
     fn webhooks(&self, attempt: &Attempt<'_>, phase: Phase) -> Result<Vec<Arc<Webhook>>, ApiError> {
-        // What is bound to a node is the scheduler's own business.
-        if attempt.subresource == "binding" && is_pod(attempt.asked) {
+        if attempt.is_binding() {
             return Ok(Vec::new());
         }
         self.inner
@@ -118,7 +117,7 @@ impl Engine {
     }
 
     /// All rows of one collection, that of the request first.
-    fn rows_of<'r>(&self, asked: &'r Resource) -> Vec<&'r Resource> {
+    pub(super) fn rows_of<'r>(&self, asked: &'r Resource) -> Vec<&'r Resource> {
         let collection = asked.stored().collection();
         let kinds = self.registry().kinds();
         let others = kinds.rows().iter().copied();
@@ -128,7 +127,7 @@ impl Engine {
     }
 
     /// The namespace of the object, if it is in one.
-    fn namespace_of(&self, attempt: &Attempt<'_>) -> Result<Option<Value>, ApiError> {
+    pub(super) fn namespace_of(&self, attempt: &Attempt<'_>) -> Result<Option<Value>, ApiError> {
         if !attempt.asked.is_namespaced() {
             return Ok(None);
         }

@@ -261,3 +261,73 @@ async fn conditions_and_selectors_say_who_is_asked() {
     asked.sort();
     assert_eq!(asked, ["/conditions", "/labels"]);
 }
+
+#[tokio::test]
+async fn policies_are_in_force_where_they_are_bound() {
+    let server = server().await;
+    let policy = json!({
+        "metadata": { "name": "p" },
+        "spec": {
+            "paramKind": { "apiVersion": "v1", "kind": "ConfigMap" },
+            "matchConstraints": { "resourceRules": [{
+                "operations": ["CREATE", "UPDATE"],
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "resources": ["configmaps"],
+            }] },
+            "matchConditions": [{ "name": "others", "expression": "object.metadata.name != 'limits'" }],
+            "validations": [{
+                "expression": "!has(object.data) || object.data.all(k, size(object.data[k]) <= int(params.data.max))",
+                "messageExpression": "'at most ' + params.data.max + ' letters'",
+            }],
+        },
+    });
+    let binding = |name: &str, actions: Value| {
+        json!({
+            "metadata": { "name": name },
+            "spec": {
+                "policyName": "p",
+                "validationActions": actions,
+                "paramRef": { "name": "limits", "parameterNotFoundAction": "Deny" },
+            },
+        })
+    };
+    let put = async |kind: &str, body: Value| {
+        let answer = server
+            .send("POST", &format!("{HOOKS}/{kind}"), &[], body.to_string())
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+    };
+    put("validatingadmissionpolicies", policy).await;
+    let make = async |name: &str, data: Value| {
+        let body = json!({ "metadata": { "name": name }, "data": data });
+        server.send("POST", CONFIG_MAPS, &[], body.to_string()).await
+    };
+    let long = json!({ "a": "abcdef" });
+    assert_eq!(make("unbound", long.clone()).await.status, StatusCode::CREATED);
+    put("validatingadmissionpolicybindings", binding("b", json!(["Deny"]))).await;
+    let missing = make("a", long.clone()).await;
+    assert_eq!(missing.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(missing.json()["message"].as_str().unwrap().contains("no params found"));
+
+    let path = format!("{HOOKS}/validatingadmissionpolicybindings/b");
+    assert_eq!(server.send("DELETE", &path, &[], "").await.status, StatusCode::OK);
+    assert_eq!(make("limits", json!({ "max": "3" })).await.status, StatusCode::CREATED);
+    put("validatingadmissionpolicybindings", binding("b", json!(["Deny"]))).await;
+    let refused = make("a", long.clone()).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let status = refused.json();
+    assert_eq!(status["reason"], "Invalid");
+    assert_eq!(
+        status["message"],
+        "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: at most 3 letters"
+    );
+    assert_eq!(make("a", json!({ "a": "abc" })).await.status, StatusCode::CREATED);
+
+    assert_eq!(server.send("DELETE", &path, &[], "").await.status, StatusCode::OK);
+    put("validatingadmissionpolicybindings", binding("w", json!(["Warn"]))).await;
+    let warned = make("c", long).await;
+    assert_eq!(warned.status, StatusCode::CREATED);
+    let warning = warned.headers["warning"].to_str().unwrap();
+    assert!(warning.contains("with binding 'w': at most 3 letters"), "{warning}");
+}
