@@ -25,6 +25,11 @@ impl Removal {
         }
     }
 
+    /// Whether nothing has failed so far.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.failures.is_empty()
+    }
+
     /// What failed, if anything did.
     pub(crate) fn finish(self, what: &str) -> anyhow::Result<()> {
         if self.failures.is_empty() {

@@ -184,6 +184,7 @@ pub(super) fn start(context: Arc<Context>, pod: Box<Pod>, presence: Presence, en
         live: HashMap::new(),
         happens,
         refreshed_at: Instant::now(),
+        refreshing: Arc::default(),
     };
     tokio::spawn(
         async move {
@@ -243,6 +244,8 @@ struct Task {
     happens: mpsc::Sender<Happening>,
     /// When the volumes were last brought up to date.
     refreshed_at: Instant,
+    /// Held while volumes are refreshed, so that one refresh follows the other, the newest last.
+    refreshing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Task {

@@ -28,13 +28,12 @@ use crate::durable;
 const DATA: &str = "..data";
 const DATA_NEW: &str = "..data_tmp";
 
-/// Makes the directory hold exactly these files. Does nothing if it does already.
+/// Makes the directory hold exactly these files. Does nothing if it does already. One at a time for a directory.
 pub(super) fn publish(dir: &Path, files: &Files, group: Option<u32>) -> io::Result<()> {
     durable::make_private_dir(dir)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
     let data = dir.join(DATA);
-    let former = fs::read_link(&data).ok();
-    if former.is_some() && holds(&data, files)? {
+    if fs::symlink_metadata(&data).is_ok() && holds(&data, files)? {
         return Ok(());
     }
     let name = format!("..{}", Timestamp::now().strftime("%Y_%m_%d_%H_%M_%S.%N"));
@@ -57,16 +56,18 @@ pub(super) fn publish(dir: &Path, files: &Files, group: Option<u32>) -> io::Resu
         }
     }
     for entry in fs::read_dir(dir)? {
-        let name: OsString = entry?.file_name();
-        let hidden = name.to_string_lossy().starts_with("..");
-        if !hidden && !tops.contains(name.as_os_str()) {
-            remove_file(&dir.join(&name))?;
+        let found: OsString = entry?.file_name();
+        let path = dir.join(&found);
+        if !found.to_string_lossy().starts_with("..") {
+            if !tops.contains(found.as_os_str()) {
+                remove_file(&path)?;
+            }
+        } else if found != DATA && found != DATA_NEW && found != name.as_str() {
+            // The former files, and those of whoever was ended before it came to this.
+            fs::remove_dir_all(&path)?;
         }
     }
-    match former {
-        Some(former) => fs::remove_dir_all(dir.join(former)),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn top(path: &Path) -> Option<&OsStr> {

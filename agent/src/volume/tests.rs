@@ -155,6 +155,22 @@ fn a_change_replaces_all_files_at_once_and_no_change_none() {
 }
 
 #[test]
+fn what_an_ended_writer_left_goes_with_the_next_change() {
+    let bench = Bench::new(json!([{"name": "v", "configMap": {"name": "cm"}}]), json!([]));
+    prepare(&bench.sources()).unwrap();
+    let volume = bench.dir.path().join("v");
+    fs::create_dir(volume.join("..2020_01_01_00_00_00.1")).unwrap();
+    fs::write(volume.join("..2020_01_01_00_00_00.1").join("a"), "old").unwrap();
+    bench.config_map(json!({"a": "other"}));
+    assert!(refresh(&bench.sources()).is_empty());
+    let hidden = fs::read_dir(&volume).unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("..20")
+    });
+    assert_eq!(hidden.count(), 1);
+}
+
+#[test]
 fn what_cannot_be_made_is_said() {
     for (volume, message) in [
         (json!({"configMap": {"name": "none"}}), "configmap \"none\" not found"),

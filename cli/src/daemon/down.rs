@@ -72,7 +72,8 @@ impl DownArguments {
             "undo mounts",
             mounts::unmount_below(&data_dir.join(up::AGENT)).map_err(Into::into),
         );
-        if self.purge {
+        // What is left is found by the data; without it nobody could try again.
+        if self.purge && removal.is_complete() {
             removal.attempt("remove the data", purge(&data_dir));
         }
         removal.finish("the cluster of this host")?;

@@ -217,8 +217,10 @@ impl Task {
         let out = self.context.out.clone();
         let (pod, facts, objects) = (self.pod.clone(), self.facts(), self.context.objects.clone());
         let dir = self.home.volumes();
-        let herald = self.herald();
+        let (herald, refreshing) = (self.herald(), self.refreshing.clone());
         tokio::spawn(async move {
+            // Who waits is served in order.
+            let _turn = refreshing.lock().await;
             if let Err(error) = tokens::obtain(&objects, &pod, &out).await {
                 // What is in the volumes stays there.
                 warn!(error = &error as &dyn std::error::Error, "volumes not refreshed");
