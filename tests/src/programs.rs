@@ -22,6 +22,24 @@ pub fn kubectl() -> PathBuf {
         .kubectl
 }
 
+/// The helm that `cargo xtask setup` gets.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn helm() -> PathBuf {
+    xtask::setup::kubectl::find_helm().expect("helm; `cargo xtask setup` gets one")
+}
+
+/// The registry that `cargo xtask setup` gets.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn registry() -> PathBuf {
+    xtask::setup::registry::find().expect("docker-registry; `cargo xtask setup` gets one")
+}
+
 /// The web server that tests run in pods.
 #[must_use]
 pub fn test_web() -> PathBuf {

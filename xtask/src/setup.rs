@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 pub mod kubectl;
+pub mod registry;
 mod toolchain;
 
 /// Debian packages, each with the reason we need it.
@@ -43,6 +44,7 @@ pub fn run() -> Result<()> {
     toolchain::ensure_rust_source()?;
     toolchain::ensure_bpf_linker()?;
     let tools = kubectl::ensure()?;
+    registry::ensure()?;
     println!(
         "setup: complete (kubectl {}, at {})",
         tools.version,

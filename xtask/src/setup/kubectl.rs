@@ -68,6 +68,15 @@ pub fn find() -> Option<Clients> {
     })
 }
 
+/// The helm that is there without downloading.
+#[must_use]
+pub fn find_helm() -> Option<PathBuf> {
+    let known = [tools_dir().join("helm")]
+        .into_iter()
+        .chain(shell::find_program("helm"));
+    known.into_iter().find(|program| program.exists())
+}
+
 fn tools_dir() -> PathBuf {
     cargo::target_dir().join("tools")
 }
