@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 pub mod kubectl;
+pub mod python;
 pub mod registry;
 mod toolchain;
 
@@ -45,6 +46,7 @@ pub fn run() -> Result<()> {
     toolchain::ensure_bpf_linker()?;
     let tools = kubectl::ensure()?;
     registry::ensure()?;
+    python::ensure()?;
     println!(
         "setup: complete (kubectl {}, at {})",
         tools.version,
