@@ -69,6 +69,12 @@ pub enum ImportError {
     /// The store itself.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A name is given, and the archive does not have exactly one image to give it to.
+    #[error("the archive has {count} images, and one name is given: import it without a name")]
+    OneName {
+        /// How many there are.
+        count: usize,
+    },
     /// The lock.
     #[error("lock the image store")]
     Lock(#[source] io::Error),
@@ -322,12 +328,13 @@ impl ImageStore {
                 .sum(),
             progress,
         };
-        let alone = images.len() == 1;
+        if name.is_some() && images.len() != 1 {
+            return Err(ImportError::OneName { count: images.len() });
+        }
         let mut imported = Vec::new();
         let mut records = Vec::new();
         for image in images {
-            let given = name.filter(|_| alone);
-            let names = names_of(&image, given, archive)?;
+            let names = names_of(&image, name, archive)?;
             let mut layers_new = 0;
             let mut size_bytes = 0;
             for layer in &image.layers {

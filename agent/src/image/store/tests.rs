@@ -191,6 +191,28 @@ fn a_docker_archive_is_taken_plain_and_gzipped_and_layers_are_shared() {
 }
 
 #[test]
+fn one_name_is_for_one_image() {
+    let plain = tar_of(&[("bin/serve", b"#!/bin/sh\n")]);
+    let config = config_json(architecture(), &[sha256(&plain)]);
+    let name = format!("{}.json", sha256(&config).trim_start_matches("sha256:"));
+    let image = |tag: &str| json!({"Config": name, "RepoTags": [tag], "Layers": ["l/layer.tar"]});
+    let archive = tar_of(&[
+        (
+            "manifest.json",
+            json!([image("a:1"), image("b:1")]).to_string().as_bytes(),
+        ),
+        ("l/layer.tar", &plain),
+        (&name, &config),
+    ]);
+    let bench = Bench::new();
+    let path = bench.dir.path().join("two.tar");
+    fs::write(&path, archive).unwrap();
+    let refused = bench.store.import(&path, Some("given:1"), &mut |_| {}).unwrap_err();
+    assert!(matches!(refused, ImportError::OneName { count: 2 }), "{refused}");
+    assert_eq!(bench.store.import(&path, None, &mut |_| {}).unwrap().len(), 2);
+}
+
+#[test]
 fn a_name_moves_to_the_newer_image_and_the_older_keeps_its_others() {
     let bench = Bench::new();
     bench.import("x.tar", &Layout::new(Some("web:v1")).tar()).unwrap();
