@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The file in an agent's data directory that the agent holds locked while it runs.
+pub const LOCK: &str = "agent.lock";
+
 /// What an agent needs to know to be a node.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
@@ -57,7 +60,7 @@ impl Paths {
     /// Locked by the running agent.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
-        self.data_dir.join("agent.lock")
+        self.data_dir.join(LOCK)
     }
 
     /// Key, certificate and authority of the node, one file so that it changes as one.

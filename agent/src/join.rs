@@ -231,6 +231,12 @@ pub enum JoinError {
     Dial(DialError),
     /// The server does not take the token.
     #[error("the server refused: {message}; {HINT}")]
+    Unknown {
+        /// What the server said.
+        message: String,
+    },
+    /// The server does not take the node.
+    #[error("the server refused: {message}")]
     Refused {
         /// What the server said.
         message: String,
@@ -339,7 +345,10 @@ async fn join(server: &ServerAddress, token: &JoinToken, node_name: &str) -> Res
         Ok(answer) => answer.into_inner(),
         Err(status) => {
             return Err(match status.code() {
-                Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition => {
+                Code::Unauthenticated => Attempt::Final(JoinError::Unknown {
+                    message: status.message().to_owned(),
+                }),
+                Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition => {
                     Attempt::Final(JoinError::Refused {
                         message: status.message().to_owned(),
                     })

@@ -29,5 +29,5 @@ pub mod stream;
 mod volume;
 
 pub use cleanup::{CleanupError, Removed, cleanup};
-pub use config::AgentConfig;
+pub use config::{AgentConfig, LOCK};
 pub use run::{AgentError, run};

@@ -64,6 +64,11 @@ impl ImageCommand {
 
 impl ImportArguments {
     fn run(&self) -> anyhow::Result<ExitCode> {
+        // Before an agent's first start its directory is empty or not there.
+        let data_dir = &self.node.data_dir;
+        if !has_images(data_dir) && std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(no_images(data_dir));
+        }
         for archive in &self.archives {
             let progress = Progress::start(&format!("Importing {}", archive.display()));
             let imported = import(&self.node.data_dir, archive, self.reference.as_deref(), &progress)?;
@@ -71,6 +76,18 @@ impl ImportArguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn has_images(data_dir: &Path) -> bool {
+    data_dir.join("images").exists()
+}
+
+fn no_images(data_dir: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} holds no images; is it the data directory of an agent (--data-dir)? That of `skep up` is in its directory \
+         `agent`",
+        data_dir.display()
+    )
 }
 
 /// Gives an archive's images to the node with this data directory, whether its agent runs or not.
@@ -102,11 +119,8 @@ pub(crate) fn sentence(image: &ImportedImage) -> String {
 
 impl ListArguments {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        if !self.node.data_dir.join("images").exists() {
-            anyhow::bail!(
-                "{} holds no images; is it the data directory of an agent (--data-dir)?",
-                self.node.data_dir.display()
-            );
+        if !has_images(&self.node.data_dir) {
+            return Err(no_images(&self.node.data_dir));
         }
         let images = ImageStore::open(&self.node.data_dir)?.list()?;
         if let Some(format @ (Format::Json | Format::Yaml)) = self.output {

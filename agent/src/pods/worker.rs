@@ -184,6 +184,7 @@ pub(super) fn start(context: Arc<Context>, pod: Box<Pod>, presence: Presence, en
         live: HashMap::new(),
         happens,
         refreshed_at: Instant::now(),
+        attaching: None,
         refreshing: Arc::default(),
     };
     tokio::spawn(
@@ -244,6 +245,8 @@ struct Task {
     happens: mpsc::Sender<Happening>,
     /// When the volumes were last brought up to date.
     refreshed_at: Instant,
+    /// The network being asked for what an adopted pod has.
+    attaching: Option<tokio::task::JoinHandle<()>>,
     /// Held while volumes are refreshed, so that one refresh follows the other, the newest last.
     refreshing: Arc<tokio::sync::Mutex<()>>,
 }

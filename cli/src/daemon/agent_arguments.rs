@@ -89,9 +89,14 @@ impl AgentArguments {
 impl NodeArguments {
     /// The node of `skep up`.
     pub(crate) fn of_up(data_dir: &Path, node_name: Option<String>) -> Self {
+        Self::in_directory(data_dir.join("agent"), node_name)
+    }
+
+    /// A node with nothing but its directory and its name.
+    pub(crate) fn in_directory(data_dir: PathBuf, node_name: Option<String>) -> Self {
         Self {
             node_name,
-            data_dir: data_dir.join("agent"),
+            data_dir,
             node_ip: None,
             cgroup_root: None,
             socket_cgroup: None,

@@ -54,7 +54,7 @@ impl DownArguments {
         let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
         // The control groups and programs of a node are found by names that a cluster with another data directory may
         // have, too: what is here must be the node's.
-        if !data_dir.join(up::IDENTITY).exists() && !data_dir.join(up::AGENT).exists() {
+        if !data_dir.join(up::IDENTITY).exists() && !data_dir.join(up::AGENT).exists() && !is_agents(&data_dir) {
             eprintln!(
                 "{} holds nothing of a cluster of this host: nothing to remove (--data-dir says where it is)",
                 data_dir.display()
@@ -91,8 +91,18 @@ impl DownArguments {
     /// The node as the agent of `skep up` knows it.
     fn node(&self, data_dir: &Path) -> anyhow::Result<agent::AgentConfig> {
         let noted = read_json::<Identity>(&data_dir.join(up::IDENTITY))?.map(|identity| identity.node_name);
-        NodeArguments::of_up(data_dir, self.node_name.clone().or(noted)).config(String::new(), None)
+        let node_name = self.node_name.clone().or(noted);
+        let arguments = match is_agents(data_dir) {
+            true => NodeArguments::in_directory(data_dir.to_owned(), node_name),
+            false => NodeArguments::of_up(data_dir, node_name),
+        };
+        arguments.config(String::new(), None)
     }
+}
+
+/// Whether it is the data directory of a `skep agent`, not that of a `skep up`.
+fn is_agents(data_dir: &Path) -> bool {
+    data_dir.join(agent::LOCK).exists()
 }
 
 /// Asks `skep up` to end, and kills what does not. Returns when no process of it is left.

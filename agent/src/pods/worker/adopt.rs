@@ -54,7 +54,7 @@ impl Task {
     }
 
     /// The network is asked again for what it gave: it may have to program it anew.
-    fn attach_again(&self) {
+    fn attach_again(&mut self) {
         let Some(request) = sandbox::network_request(&self.pod) else {
             return;
         };
@@ -62,14 +62,14 @@ impl Task {
             return;
         }
         let network = self.context.network.clone();
-        tokio::spawn(async move {
+        self.attaching = Some(tokio::spawn(async move {
             if let Err(err) = network.attach(&request).await {
                 warn!(
                     error = &err as &dyn std::error::Error,
                     "network of an adopted pod not attached"
                 );
             }
-        });
+        }));
     }
 
     async fn adopt_container(&mut self, name: &str, attempts: &[u32]) {

@@ -76,8 +76,12 @@ impl Task {
         let (home, cgroup, uid) = (self.home.clone(), self.cgroup.clone(), self.uid.clone());
         let hierarchies = self.context.hierarchies.clone();
         let network = self.context.network.clone();
-        let herald = self.herald();
+        let (herald, attaching) = (self.herald(), self.attaching.take());
         tokio::spawn(async move {
+            if let Some(attaching) = attaching {
+                // What is attached after it was detached would stay for ever. A panic has attached nothing.
+                let _ = attaching.await;
+            }
             let result = sandbox::release(home, cgroup, hierarchies, &uid, network.as_ref()).await;
             herald.tell(Happening::SandboxReleased(result)).await;
         });
