@@ -15,6 +15,9 @@ use ipnet::{IpNet, Ipv4Net};
 /// A quarter of a year.
 const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// As kube-controller-manager's `--cluster-signing-duration`: a year.
+const SIGNING_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Everything [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -43,6 +46,8 @@ pub struct ServerConfig {
     pub encrypted: BTreeSet<String>,
     /// The age at which the key they are encrypted with is replaced.
     pub encryption_key_age: Duration,
+    /// How long certificates are good at most that requests ask for, and how long those of nodes are.
+    pub signing_duration: Duration,
 }
 
 impl ServerConfig {
@@ -97,6 +102,7 @@ impl Default for ServerConfig {
             default_not_ready_toleration: Duration::from_secs(300),
             encrypted: BTreeSet::from(["secrets".to_owned()]),
             encryption_key_age: ENCRYPTION_KEY_AGE,
+            signing_duration: SIGNING_DURATION,
         }
     }
 }

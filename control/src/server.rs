@@ -174,6 +174,7 @@ async fn serve(
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     let planners = planners(planner_config(config, port, &authority));
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
+    let kubeconfig = tokio::spawn(bootstrap::keep_kubeconfig(config.clone(), port, authority.clone()));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
     let rest = Rest::new(engine, nodes.clone(), stop.clone());
     let router = Router::new()
@@ -196,7 +197,9 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
-    definitions.abort();
+    for task in [definitions, kubeconfig] {
+        task.abort();
+    }
     result
 }
 

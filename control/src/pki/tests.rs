@@ -5,6 +5,8 @@ use rcgen::CertificateParams;
 use super::*;
 use crate::auth::Caller;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 #[test]
 fn authority_is_made_once_and_found_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -38,8 +40,12 @@ fn admin_credential_is_kept_and_names_a_master() {
     assert_eq!(admin.key_pem, authority.admin().unwrap().key_pem);
     let caller = Caller::from_certificate(&first_certificate(&admin.certificate_pem).unwrap()).unwrap();
     assert!(caller.is_master(), "{caller:?}");
-    assert!(lives_on(&admin.certificate_pem, CLIENT_RENEW_BEFORE));
-    assert!(!lives_on(&admin.certificate_pem, CLIENT_VALID * 2));
+    let renewed = renew_at(&admin.certificate_pem).unwrap().as_second() - Timestamp::now().as_second();
+    assert!((renewed - 365 * 24 * 3600 / 3 * 2).abs() < 3600, "{renewed}");
+    assert_eq!(
+        authority.admin_renewed_at().unwrap(),
+        renew_at(&admin.certificate_pem).unwrap()
+    );
     fs::write(dir.path().join("admin.pem"), "half").unwrap();
     assert_ne!(admin.key_pem, authority.admin().unwrap().key_pem);
 }
@@ -52,12 +58,12 @@ fn a_node_gets_the_name_the_server_chose() {
     let mut params = CertificateParams::default();
     params.distinguished_name = name("intruder", &[MASTERS_GROUP]);
     let csr = params.serialize_request(&key).unwrap();
-    let pem = authority.sign_node("n1", csr.der()).unwrap();
+    let pem = authority.sign_node("n1", csr.der(), DAY).unwrap();
     let caller = Caller::from_certificate(&first_certificate(&pem).unwrap()).unwrap();
     assert_eq!(caller.node_name(), Some("n1"));
     assert!(!caller.is_master());
     assert!(matches!(
-        authority.sign_node("n1", b"nonsense"),
+        authority.sign_node("n1", b"nonsense", DAY),
         Err(IssueError::BadRequest(_))
     ));
 }
@@ -105,4 +111,22 @@ fn a_kubeconfig_that_somebody_has_changed_is_not_ours() {
     ] {
         assert_eq!(is_own_kubeconfig(text), expected, "{name}");
     }
+}
+
+#[test]
+fn the_servers_certificate_is_another_after_two_thirds_of_its_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let certificate = ServingCertificate::with_life(authority, vec!["localhost".to_owned()], DAY).unwrap();
+    let now = Timestamp::now();
+    let after = |seconds: i64| {
+        let at = Timestamp::from_second(now.as_second() + seconds).unwrap();
+        certificate.at(at).cert[0].clone()
+    };
+    // From an hour, the skew of clocks, ago.
+    let renewed_after = (25 * 3600) / 3 * 2 - 3600;
+    let first = after(0);
+    assert_eq!(after(renewed_after - 60), first);
+    let second = after(renewed_after + 60);
+    assert_ne!(second, first);
 }
