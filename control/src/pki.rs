@@ -7,6 +7,7 @@
 //! Source: RFC 5280; Kubernetes, "PKI certificates and requirements".
 
 mod kubeconfig;
+mod order;
 mod serving;
 
 use std::{

@@ -27,6 +27,7 @@ use tracing::{error, info};
 use crate::{
     ServerConfig,
     auth::{OpenTokensError, Tokens},
+    certificates::{self, Signing},
     definitions::Definitions,
     driver,
     engine::{Engine, EngineConfig},
@@ -173,6 +174,12 @@ async fn serve(
     let stop = shutdown.child_token();
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     let planners = planners(planner_config(config, port, &authority));
+    let signing = Signing {
+        authority: authority.clone(),
+        life_max: config.signing_duration,
+    };
+    let requests = certificates::run(engine.clone(), store.clone(), signing, stop.clone());
+    let requests = tokio::spawn(requests);
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
     let kubeconfig = tokio::spawn(bootstrap::keep_kubeconfig(config.clone(), port, authority.clone()));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
@@ -197,7 +204,7 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
-    for task in [definitions, kubeconfig] {
+    for task in [definitions, requests, kubeconfig] {
         task.abort();
     }
     result

@@ -7,6 +7,8 @@
 //! Decisions are in `admission` and `authorization`; here they get what they are about from the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
+mod certificates;
+
 use api::resource::Resource;
 use serde_json::Value;
 
@@ -108,6 +110,7 @@ impl Engine {
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
         let Some(new) = new else { return Ok(()) };
         self.check_escalation(attempt, new)?;
+        self.check_certificate_rights(attempt, new)?;
         self.check_default_priority(attempt, new)
     }
 

@@ -3,7 +3,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use rcgen::CertificateParams;
 
 use super::*;
-use crate::auth::Caller;
+use crate::{
+    auth::Caller,
+    certificates::{Asked, Order, Usage},
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -110,6 +113,51 @@ fn a_kubeconfig_that_somebody_has_changed_is_not_ours() {
         ("empty", "", false),
     ] {
         assert_eq!(is_own_kubeconfig(text), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_signed_order_keeps_subject_key_and_names_and_ends_with_the_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open(dir.path()).unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = name("jane", &["dev"]);
+    params
+        .distinguished_name
+        .push(DnType::CustomDnType(vec![2, 5, 4, 10]), "ops");
+    params.subject_alt_names = vec![SanType::DnsName("n.example".try_into().unwrap())];
+    for algorithm in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ED25519,
+    ] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let request = params.serialize_request(&key).unwrap();
+        let order = |life| Order {
+            asked: Asked::from_der(request.der()).unwrap(),
+            usages: vec![Usage::DigitalSignature, Usage::ClientAuth],
+            life,
+        };
+        let pem = authority.sign_order(&order(DAY)).unwrap();
+        let der = first_certificate(&pem).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let (_, issuer) = x509_parser::parse_x509_certificate(authority.certificate_der()).unwrap();
+        certificate.verify_signature(Some(issuer.public_key())).unwrap();
+        assert_eq!(certificate.public_key().raw, &order(DAY).asked.public_key_der[..]);
+        assert!(certificate.validity().is_valid());
+        let names = certificate.subject_alternative_name().unwrap().unwrap();
+        assert_eq!(names.value.general_names.len(), 1);
+        let caller = Caller::from_certificate(&der).unwrap();
+        assert_eq!(
+            (caller.user.as_str(), &caller.groups[..2]),
+            ("jane", &["dev".to_owned(), "ops".to_owned()][..])
+        );
+
+        let long = authority.sign_order(&order(DAY * 9999)).unwrap();
+        let der = first_certificate(&long).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let ends = [&certificate, &issuer].map(|certificate| certificate.validity().not_after.timestamp());
+        assert!((ends[0] - ends[1]).abs() <= 1, "{ends:?}");
     }
 }
 

@@ -1,5 +1,6 @@
 mod access;
 mod apply;
+mod certificates;
 mod collections;
 mod streams;
 
