@@ -159,6 +159,11 @@ fn rbac(plural: &str) -> &'static Resource {
     api::resource::by_path("rbac.authorization.k8s.io", "v1", plural).expect("the table has the kinds of RBAC")
 }
 
+/// The common name that a request asks for, if it can be read.
+pub(crate) fn common_name(request: &Value) -> Option<String> {
+    asked::Asked::of(request).ok().map(|asked| asked.common_name)
+}
+
 /// The row of requests.
 fn resource() -> &'static Resource {
     api::resource::by_path("certificates.k8s.io", "v1", "certificatesigningrequests")

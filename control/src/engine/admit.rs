@@ -8,6 +8,7 @@
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
 mod certificates;
+mod nodes;
 
 use api::resource::Resource;
 use serde_json::Value;
@@ -108,6 +109,7 @@ impl Engine {
     /// Why it is refused.
     #[expect(clippy::unused_async, reason = "those who are asked over the network follow")]
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
+        self.check_node_restriction(attempt, new)?;
         let Some(new) = new else { return Ok(()) };
         self.check_escalation(attempt, new)?;
         self.check_certificate_rights(attempt, new)?;

@@ -48,7 +48,9 @@ pub(super) async fn answer(
 /// `POST serviceaccounts/NAME/token`
 pub(super) async fn token(context: &Context, path: &ObjectPath, body: Body) -> Result<Response<Body>, ApiError> {
     let request = body::any(context, body, "TokenRequest").await?;
-    let answer = context.engine().issue_token(&path.namespace, &path.name, request)?;
+    let engine = context.engine();
+    engine.check_node_token(&context.caller, &path.namespace, &path.name, &request)?;
+    let answer = engine.issue_token(&path.namespace, &path.name, request)?;
     Ok(status::json(StatusCode::CREATED, &answer))
 }
 
