@@ -12,6 +12,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::auth::OidcConfig;
+
 /// A quarter of a year.
 const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -48,6 +50,8 @@ pub struct ServerConfig {
     pub encryption_key_age: Duration,
     /// How long certificates are good at most that requests ask for, and how long those of nodes are.
     pub signing_duration: Duration,
+    /// The issuer whose ID tokens are taken, if there is one.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl ServerConfig {
@@ -103,6 +107,7 @@ impl Default for ServerConfig {
             encrypted: BTreeSet::from(["secrets".to_owned()]),
             encryption_key_age: ENCRYPTION_KEY_AGE,
             signing_duration: SIGNING_DURATION,
+            oidc: None,
         }
     }
 }

@@ -26,7 +26,7 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
-    auth::{OpenTokensError, Tokens},
+    auth::{Oidc, OpenOidcError, OpenTokensError, Tokens},
     certificates::{self, Signing},
     definitions::Definitions,
     driver,
@@ -73,6 +73,9 @@ pub enum ServerError {
     /// The key that signs tokens cannot be opened.
     #[error("open the key for tokens")]
     Tokens(#[source] OpenTokensError),
+    /// Tokens of the issuer that is configured could not be checked.
+    #[error("set up OpenID Connect")]
+    Oidc(#[source] OpenOidcError),
     /// A certificate cannot be issued.
     #[error("issue certificates")]
     Issue(#[source] pki::IssueError),
@@ -160,6 +163,8 @@ async fn serve(
         authority.certificate_pem(),
     )
     .map_err(ServerError::Tokens)?;
+    let oidc = config.oidc.clone().map(Oidc::open).transpose();
+    let tokens = tokens.with_oidc(oidc.map_err(ServerError::Oidc)?);
     let engine = Engine::new(store.clone(), engine_config(config, tokens)).map_err(ServerError::Read)?;
     let (definitions, changes) = Definitions::open(engine.clone()).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;

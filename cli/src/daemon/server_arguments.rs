@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{API_PORT, DATA_DIR};
+use super::{API_PORT, DATA_DIR, oidc_arguments::OidcArguments};
 
 /// Run the control plane: API server, store, controllers and scheduler.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,6 +31,8 @@ pub(crate) struct ServerArguments {
     /// How long certificates of nodes are good, and certificates that requests ask for at most.
     #[arg(long, value_name = "DURATION", default_value = "365days", value_parser = parse_signing_duration)]
     pub(crate) cluster_signing_duration: Duration,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArguments,
 }
 
 /// What the cluster is made of; the same for every way of starting a server.
@@ -188,6 +190,7 @@ impl ServerArguments {
             encrypted: cluster.encrypt.iter().map(|kind| collection(kind)).collect(),
             encryption_key_age: cluster.encryption_key_age,
             signing_duration: self.cluster_signing_duration,
+            oidc: self.oidc.config(),
         })
     }
 }

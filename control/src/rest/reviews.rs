@@ -26,7 +26,7 @@ pub(super) async fn answer(
     context.engine().complete(resource, &mut question, &options)?;
     let answer = match resource.kind {
         "SelfSubjectReview" => json!({ "userInfo": context.caller.user_info() }),
-        "TokenReview" => token_review(context, resource, &question)?,
+        "TokenReview" => token_review(context, resource, &question).await?,
         "SelfSubjectAccessReview" => {
             let request = request(resource, &question["spec"])?;
             access(context, &context.caller, &request)?
@@ -70,13 +70,14 @@ fn texts(value: &Value) -> Vec<String> {
     list.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn token_review(context: &Context, resource: &Resource, review: &Value) -> Result<Value, ApiError> {
+async fn token_review(context: &Context, resource: &Resource, review: &Value) -> Result<Value, ApiError> {
     let token = text(&review["spec"]["token"]);
     if token.is_empty() {
         let fault = FieldError::required("spec.token", "");
         return Err(invalid(resource, fault));
     }
     let (engine, audiences) = (context.engine(), texts(&review["spec"]["audiences"]));
+    auth::prepare(engine.tokens(), &token).await;
     let verdict = auth::authenticate(engine.store(), engine.tokens(), &token, &audiences, Timestamp::now())?;
     Ok(match verdict {
         Ok(authenticated) => json!({
