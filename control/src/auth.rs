@@ -44,7 +44,7 @@ pub(crate) use self::{
     service_account::{BoundObject, TOKEN_SECRET_TYPE, Wish, legacy_claims},
 };
 pub use self::{
-    oidc::{Algorithm, FetchError, Oidc, OidcConfig, OpenOidcError},
+    oidc::{Algorithm, OidcConfig, OpenOidcError},
     signing::{OpenTokensError, Tokens},
 };
 

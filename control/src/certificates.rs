@@ -246,6 +246,8 @@ async fn settle(
                 }
                 Err(error) => {
                     tracing::error!(request = name, error = &error as &dyn Error, "certificate not signed");
+                    let again = Timestamp::now().saturating_add(RETRY).unwrap_or(Timestamp::MAX);
+                    deadlines.insert(name.to_owned(), again);
                     return Ok(());
                 }
             };
@@ -264,8 +266,17 @@ async fn settle(
     };
     match done {
         // Gone, or changed meanwhile: then the change is still to come.
-        Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) => Ok(()),
-        done => done,
+        Err(ApiError::NotFound(_) | ApiError::Conflict { .. }) | Ok(()) => Ok(()),
+        Err(error @ (ApiError::Read(_) | ApiError::Commit(_))) => Err(error),
+        // One request that cannot be written does not keep the others waiting.
+        Err(error) => {
+            tracing::warn!(
+                request = name,
+                error = &error as &dyn Error,
+                "certificate request not carried out"
+            );
+            Ok(())
+        }
     }
 }
 

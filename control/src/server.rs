@@ -26,7 +26,7 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
-    auth::{Oidc, OpenOidcError, OpenTokensError, Tokens},
+    auth::{OpenOidcError, OpenTokensError, Tokens},
     certificates::{self, Signing},
     definitions::Definitions,
     driver,
@@ -163,8 +163,10 @@ async fn serve(
         authority.certificate_pem(),
     )
     .map_err(ServerError::Tokens)?;
-    let oidc = config.oidc.clone().map(Oidc::open).transpose();
-    let tokens = tokens.with_oidc(oidc.map_err(ServerError::Oidc)?);
+    let tokens = match config.oidc.clone() {
+        Some(oidc) => tokens.with_oidc(oidc).map_err(ServerError::Oidc)?,
+        None => tokens,
+    };
     let engine = Engine::new(store.clone(), engine_config(config, tokens)).map_err(ServerError::Read)?;
     let (definitions, changes) = Definitions::open(engine.clone()).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;

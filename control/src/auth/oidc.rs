@@ -22,17 +22,17 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 pub(crate) use self::claims::OidcError;
-use self::{fetch::Fetcher, keys::Key};
-pub use self::{
-    fetch::{FetchError, OpenOidcError},
-    keys::Algorithm,
+pub use self::{fetch::OpenOidcError, keys::Algorithm};
+use self::{
+    fetch::{FetchError, Fetcher},
+    keys::Key,
 };
 use super::Caller;
 
 /// Pause between two attempts to fetch keys, whatever tokens ask for: nobody makes this server ask its issuer more often
 /// than that by sending it tokens of keys that do not exist.
 const FETCH_PAUSE: Duration = Duration::from_secs(10);
-/// Keys older than this are fetched again when the next token comes, so that a key that was withdrawn ends.
+/// Keys older than this are fetched again when a token comes, so that a key that was withdrawn ends.
 const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
 /// With this claim the issuer's name is not needed to tell users apart.
 const EMAIL: &str = "email";
@@ -89,7 +89,7 @@ impl OidcConfig {
 
 /// Checks ID tokens. Cheap to clone.
 #[derive(Clone)]
-pub struct Oidc {
+pub(crate) struct Oidc {
     inner: Arc<Inner>,
 }
 
@@ -121,7 +121,7 @@ impl Oidc {
     ///
     /// # Errors
     /// When the configuration cannot be used.
-    pub fn open(config: OidcConfig) -> Result<Oidc, OpenOidcError> {
+    pub(crate) fn open(config: OidcConfig) -> Result<Oidc, OpenOidcError> {
         let fetcher = Fetcher::new(&config.issuer_url, config.ca_file.as_deref())?;
         Ok(Oidc {
             inner: Arc::new(Inner {
@@ -147,17 +147,36 @@ impl Oidc {
         claims::verify(&self.inner.config, &keys, token, now_s)
     }
 
-    /// Fetches keys if those that are known do not tell about a token of the issuer, or are old. Failures are logged; the
-    /// keys that were known stay.
+    /// Fetches keys if those that are known do not tell about a token of the issuer. Old ones are fetched again while
+    /// nobody waits. Failures are logged; the keys that were known stay.
     pub(crate) async fn prepare(&self, token: &str, now_s: i64) {
-        if !self.is_concerned(token) || !self.wants_keys(token, now_s, Instant::now()) {
+        if !self.is_concerned(token) {
             return;
         }
+        if self.verify(token, now_s) == Err(OidcError::UnknownKey) {
+            self.refresh().await;
+        } else if self.is_due(Instant::now()) {
+            let oidc = self.clone();
+            tokio::spawn(async move { oidc.refresh().await });
+        }
+    }
+
+    /// Whether keys are old, and may be asked for.
+    fn is_due(&self, now: Instant) -> bool {
+        let known = self.inner.known.lock();
+        is_old(known.fetched, now) && may_fetch(known.tried, now)
+    }
+
+    /// Fetches keys, or waits for who does, unless that was done a moment ago.
+    async fn refresh(&self) {
         let _turn = self.inner.fetching.lock().await;
-        if !self.wants_keys(token, now_s, Instant::now()) {
-            return;
+        {
+            let mut known = self.inner.known.lock();
+            if !may_fetch(known.tried, Instant::now()) {
+                return;
+            }
+            known.tried = Some(Instant::now());
         }
-        self.inner.known.lock().tried = Some(Instant::now());
         match self.fetch().await {
             Ok(keys) => {
                 tracing::info!(
@@ -177,15 +196,6 @@ impl Oidc {
                 );
             }
         }
-    }
-
-    fn wants_keys(&self, token: &str, now_s: i64, now: Instant) -> bool {
-        let known = self.inner.known.lock();
-        let is_unknown = || {
-            let verdict = claims::verify(&self.inner.config, &known.keys, token, now_s);
-            verdict == Err(OidcError::UnknownKey)
-        };
-        may_fetch(known.tried, now) && (is_old(known.fetched, now) || is_unknown())
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, FetchError> {

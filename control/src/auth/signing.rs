@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Oidc,
+    OidcConfig, OpenOidcError,
     jwt::{self, Claims, TokenError},
+    oidc::Oidc,
 };
 use crate::pki::{WriteFileError, write_file};
 
@@ -119,9 +120,15 @@ impl Tokens {
     }
 
     /// Takes the ID tokens of another issuer, too.
-    #[must_use]
-    pub fn with_oidc(self, oidc: Option<Oidc>) -> Tokens {
-        Tokens { oidc, ..self }
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn with_oidc(self, config: OidcConfig) -> Result<Tokens, OpenOidcError> {
+        if config.issuer_url == self.inner.issuer {
+            return Err(OpenOidcError::OwnIssuer(config.issuer_url));
+        }
+        let oidc = Some(Oidc::open(config)?);
+        Ok(Tokens { oidc, ..self })
     }
 
     /// The other issuer.

@@ -2,6 +2,7 @@ mod access;
 mod apply;
 mod certificates;
 mod collections;
+mod restriction;
 mod streams;
 
 use std::time::Instant;

@@ -28,6 +28,9 @@ pub enum OpenOidcError {
     /// The issuer's URL cannot be used.
     #[error("the issuer {0:?} is not a URL of the form https://HOST[:PORT][/PATH]")]
     Issuer(String),
+    /// Its tokens could not be told from those of this server.
+    #[error("the issuer {0:?} is the one of this server's own tokens")]
+    OwnIssuer(String),
     /// The authorities' file cannot be read.
     #[error("read {path}")]
     Read {
@@ -47,7 +50,7 @@ pub enum OpenOidcError {
 
 /// A document of the issuer cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(super) enum FetchError {
     /// The URL cannot be used.
     #[error("{0:?} is not a URL of the form https://HOST[:PORT][/PATH]")]
     Url(String),

@@ -117,6 +117,23 @@ async fn keys_are_fetched_once_and_again_for_a_new_key_but_not_too_often() {
     oidc.prepare(&token, 1_000).await;
     assert!(oidc.verify(&token, 1_000).is_ok());
     assert_eq!(issuer.asked.load(Ordering::SeqCst), 2);
+
+    // Old keys still serve, and others are fetched meanwhile.
+    let old = Instant::now().checked_sub(KEYS_AGE_MAX);
+    {
+        let mut known = oidc.inner.known.lock();
+        (known.tried, known.fetched) = (old, old);
+    }
+    oidc.prepare(&token, 1_000).await;
+    assert!(oidc.verify(&token, 1_000).is_ok());
+    let started = Instant::now();
+    while issuer.asked.load(Ordering::SeqCst) < 3 {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "old keys were not fetched again"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ const ENCIPHERMENT: &str = "key encipherment";
 const CLIENT: &str = "client auth";
 const SERVER: &str = "server auth";
 
-fn asked(common_name: &str, organizations: &[&str], names: &[AlternativeName]) -> Asked {
+fn asked(common_name: &str, organizations: &[&str], names: &[&AlternativeName]) -> Asked {
     Asked {
         common_name: common_name.to_owned(),
         organizations: organizations.iter().map(|name| (*name).to_owned()).collect(),
-        names: names.to_vec(),
+        names: names.iter().map(|name| (*name).clone()).collect(),
         ..Asked::default()
     }
 }
@@ -22,12 +22,12 @@ fn each_signer_signs_what_is_right_for_it() {
     let ip = AlternativeName::Ip(Ipv4Addr::LOCALHOST.into());
     let email = AlternativeName::Email("a@b".to_owned());
     let uri = AlternativeName::Uri("x://y".to_owned());
-    let node = |names: &[AlternativeName]| asked("system:node:n1", &["system:nodes"], names);
+    let node = |names: &[&AlternativeName]| asked("system:node:n1", &["system:nodes"], names);
     let (client, node_client, serving) = (Signer::ApiClient, Signer::NodeClient, Signer::NodeServing);
     #[rustfmt::skip]
     let rows: Vec<(Signer, Asked, &[&str], &str)> = vec![
         (client, asked("jane", &["dev"], &[]), &[CLIENT], ""),
-        (client, asked("jane", &[], &[dns.clone()]), &[CLIENT, SIGNATURE, ENCIPHERMENT], ""),
+        (client, asked("jane", &[], &[&dns]), &[CLIENT, SIGNATURE, ENCIPHERMENT], ""),
         (client, asked("jane", &[], &[]), &[SIGNATURE], "missing required usage for client certificate: client auth"),
         (client, asked("jane", &[], &[]), &[CLIENT, SERVER], "invalid usage for client certificate: server auth"),
         (client, asked("jane", &[], &[]), &[CLIENT, "cert sign"], "invalid usage for client certificate: cert sign"),
@@ -36,19 +36,19 @@ fn each_signer_signs_what_is_right_for_it() {
         (node_client, node(&[]), &[CLIENT], "usages did not match [client auth digital signature]"),
         (node_client, node(&[]), &[CLIENT, SIGNATURE, SERVER], "usages did not match [client auth digital signature]"),
         (node_client, node(&[]), &[CLIENT, SIGNATURE, "any"], "usages did not match [client auth digital signature]"),
-        (node_client, node(&[dns.clone()]), &[CLIENT, SIGNATURE], "DNS subjectAltNames are not allowed"),
-        (node_client, node(&[ip.clone()]), &[CLIENT, SIGNATURE], "IP subjectAltNames are not allowed"),
+        (node_client, node(&[&dns]), &[CLIENT, SIGNATURE], "DNS subjectAltNames are not allowed"),
+        (node_client, node(&[&ip]), &[CLIENT, SIGNATURE], "IP subjectAltNames are not allowed"),
         (node_client, asked("n1", &["system:nodes"], &[]), &[CLIENT, SIGNATURE], "subject common name does not begin with system:node:"),
         (node_client, asked("system:node:n1", &[], &[]), &[CLIENT, SIGNATURE], "subject organization is not system:nodes"),
         (node_client, asked("system:node:n1", &["system:nodes", "system:masters"], &[]), &[CLIENT, SIGNATURE], "subject organization is not system:nodes"),
-        (serving, node(&[dns.clone(), ip]), &[SERVER, SIGNATURE], ""),
-        (serving, node(&[dns.clone()]), &[SERVER, SIGNATURE, ENCIPHERMENT], ""),
+        (serving, node(&[&dns, &ip]), &[SERVER, SIGNATURE], ""),
+        (serving, node(&[&dns]), &[SERVER, SIGNATURE, ENCIPHERMENT], ""),
         (serving, node(&[]), &[SERVER, SIGNATURE], "DNS or IP subjectAltName is required"),
-        (serving, node(&[email.clone()]), &[SERVER, SIGNATURE], "DNS or IP subjectAltName is required"),
-        (serving, node(&[dns.clone(), email]), &[SERVER, SIGNATURE], "Email subjectAltNames are not allowed"),
-        (serving, node(&[dns.clone(), uri]), &[SERVER, SIGNATURE], "URI subjectAltNames are not allowed"),
-        (serving, node(&[dns.clone()]), &[CLIENT, SIGNATURE], "usages did not match [server auth digital signature]"),
-        (serving, asked("x", &["system:nodes"], &[dns]), &[SERVER, SIGNATURE], "subject common name does not begin with system:node:"),
+        (serving, node(&[&email]), &[SERVER, SIGNATURE], "DNS or IP subjectAltName is required"),
+        (serving, node(&[&dns, &email]), &[SERVER, SIGNATURE], "Email subjectAltNames are not allowed"),
+        (serving, node(&[&dns, &uri]), &[SERVER, SIGNATURE], "URI subjectAltNames are not allowed"),
+        (serving, node(&[&dns]), &[CLIENT, SIGNATURE], "usages did not match [server auth digital signature]"),
+        (serving, asked("x", &["system:nodes"], &[&dns]), &[SERVER, SIGNATURE], "subject common name does not begin with system:node:"),
     ];
     for (signer, asked, usages, fault) in rows {
         let said = judge(signer, &asked, usages).map_or_else(|fault| fault.to_string(), |_| String::new());
