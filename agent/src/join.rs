@@ -11,7 +11,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api::node_stream::{JoinRequest, node_stream_client::NodeStreamClient};
+use api::{
+    Timestamp,
+    node_stream::{JoinRequest, JoinResponse, node_stream_client::NodeStreamClient},
+};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::Code;
@@ -110,7 +113,7 @@ impl Identity {
     }
 
     /// Key, certificates and at last the authority's.
-    fn from_pem(pem: &[u8]) -> Result<Identity, Unusable> {
+    pub(crate) fn from_pem(pem: &[u8]) -> Result<Identity, Unusable> {
         let mut certificates = rustls_pemfile::certs(&mut &*pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Unusable::Malformed)?;
@@ -129,8 +132,34 @@ impl Identity {
         })
     }
 
+    /// From when to when the certificate is good; never, if it cannot be read.
+    pub(crate) fn life(&self) -> (Timestamp, Timestamp) {
+        let leaf = self.chain.first().map(|leaf| x509_parser::parse_x509_certificate(leaf));
+        let Some(Ok((_, certificate))) = leaf else {
+            return (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        };
+        let validity = certificate.validity();
+        let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
+        (
+            time(validity.not_before.timestamp()),
+            time(validity.not_after.timestamp()),
+        )
+    }
+
+    /// The file of an identity: its key, and what the server has sent for it.
+    pub(crate) fn pem(key: &KeyPair, answer: &JoinResponse) -> Vec<u8> {
+        let mut pem = key.serialize_pem().into_bytes();
+        for part in [&answer.certificate_pem, &answer.ca_pem] {
+            pem.extend_from_slice(part);
+            if !part.ends_with(b"\n") {
+                pem.push(b'\n');
+            }
+        }
+        pem
+    }
+
     /// Why the identity is of no use to `node_name` at `now`, if so.
-    fn check(&self, node_name: &str, now: SystemTime) -> Result<(), Unusable> {
+    pub(crate) fn check(&self, node_name: &str, now: SystemTime) -> Result<(), Unusable> {
         let leaf = self.chain.first().ok_or(Unusable::Malformed)?;
         let (_, certificate) = x509_parser::parse_x509_certificate(leaf).map_err(|_| Unusable::Malformed)?;
         let user = certificate
@@ -357,13 +386,7 @@ async fn join(server: &ServerAddress, token: &JoinToken, node_name: &str) -> Res
             });
         }
     };
-    let mut pem = key.serialize_pem().into_bytes();
-    for part in [&answer.certificate_pem, &answer.ca_pem] {
-        pem.extend_from_slice(part);
-        if !part.ends_with(b"\n") {
-            pem.push(b'\n');
-        }
-    }
+    let pem = Identity::pem(&key, &answer);
     let identity = Identity::from_pem(&pem)
         .and_then(|identity| identity.check(node_name, SystemTime::now()).map(|()| identity))
         .map_err(|err| Attempt::Final(JoinError::BadCertificate(err)))?;
@@ -374,7 +397,7 @@ async fn join(server: &ServerAddress, token: &JoinToken, node_name: &str) -> Res
 }
 
 /// PKCS#10 for the key. The server chooses the subject.
-fn signing_request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
+pub(crate) fn signing_request(key: &KeyPair) -> Result<Vec<u8>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     Ok(params.serialize_request(key)?.der().to_vec())

@@ -15,6 +15,7 @@ pub mod image;
 mod inotify;
 pub mod join;
 mod logs;
+pub mod membership;
 pub mod net;
 pub mod node_status;
 pub mod pods;

@@ -29,6 +29,7 @@ use crate::{
     durable,
     hierarchies::{self, Hierarchy},
     join::{self, JoinError},
+    membership::Membership,
     net::{
         DNS_ADDRESS, NodeNet, NodeNetError, OVERLAY_MAC, OVERLAY_PORT, PodNet, PodNetConfig, PodResolver, Port,
         PortError, Ports, Uplink, UplinkError,
@@ -184,9 +185,11 @@ impl Base<'_> {
 
     /// Joins if need be, and keeps a stream to the control plane from then on.
     async fn connect(&self, server: ServerAddress) -> Result<mpsc::Receiver<StreamEvent>, AgentError> {
+        let (name, path) = (&self.config.node_name, self.paths.identity());
+        let identity = join::identity(self.config, &path).await?;
         let config = StreamConfig {
             server,
-            identity: join::identity(self.config, &self.paths.identity()).await?,
+            membership: Membership::new(name, path, identity),
             node_name: self.config.node_name.clone(),
             node_ip: self.node_ip(),
         };

@@ -24,7 +24,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
     dial::{DialError, ServerAddress, dial},
-    join::Identity,
+    membership::Membership,
 };
 pub use outbox::Outbox;
 
@@ -49,7 +49,7 @@ pub struct StreamConfig {
     /// Where the control plane is.
     pub server: ServerAddress,
     /// Who we are.
-    pub identity: Identity,
+    pub membership: Membership,
     /// Name of the Node object.
     pub node_name: String,
     /// Primary address of the node on the underlay.
@@ -181,7 +181,7 @@ async fn connection(
     events: &mpsc::Sender<StreamEvent>,
     beats: &watch::Sender<Duration>,
 ) -> Result<(), ConnectionError> {
-    let channel = dial(&config.server, &config.identity.credentials()).await?;
+    let channel = dial(&config.server, &config.membership.credentials()).await?;
     let hello = FromAgent {
         kind: Some(from_agent::Kind::Hello(Hello {
             node_name: config.node_name.clone(),
@@ -205,13 +205,19 @@ async fn connection(
     info!("connected to the control plane");
     let wanted = heartbeat_interval(&welcome);
     beats.send_if_modified(|every| std::mem::replace(every, wanted) != wanted);
+    let mut renewing = std::pin::pin!(config.membership.keep(client));
     let mut event = StreamEvent::Connected(welcome);
     loop {
         if events.send(event).await.is_err() {
             return Ok(());
         }
         event = loop {
-            match next(&mut incoming).await?.kind {
+            // Reading is cancel safe: what has come in part is kept in the stream.
+            let message = tokio::select! {
+                message = next(&mut incoming) => message?,
+                never = &mut renewing => match never {},
+            };
+            match message.kind {
                 Some(to_agent::Kind::Batch(batch)) => break StreamEvent::Batch(batch),
                 Some(to_agent::Kind::StopAllowed(allowed)) => break StreamEvent::StopAllowed(allowed.pod_uid),
                 Some(to_agent::Kind::Request(request)) => break StreamEvent::Request(request),

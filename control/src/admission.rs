@@ -2,8 +2,9 @@
 //!
 //! Pure: functions of the object and the configuration. Never here: the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
-//! NamespaceLifecycle.
+//! NamespaceLifecycle, NodeRestriction.
 
+pub(crate) mod node_restriction;
 pub(crate) mod policy;
 pub(crate) mod priority;
 pub(crate) mod review;

@@ -9,6 +9,7 @@ mod bearer;
 mod bootstrap_token;
 mod impersonation;
 mod jwt;
+mod oidc;
 mod service_account;
 mod signing;
 
@@ -36,12 +37,15 @@ const SERVICE_ACCOUNTS_GROUP: &str = "system:serviceaccounts";
 /// Key of what tells one credential of a user from another.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-pub use self::signing::{OpenTokensError, Tokens};
 pub(crate) use self::{
-    bearer::authenticate,
+    bearer::{authenticate, prepare},
     bootstrap_token::BootstrapToken,
     impersonation::Impersonation,
     service_account::{BoundObject, TOKEN_SECRET_TYPE, Wish, legacy_claims},
+};
+pub use self::{
+    oidc::{Algorithm, OidcConfig, OpenOidcError},
+    signing::{OpenTokensError, Tokens},
 };
 
 /// Who makes a request. Present in the extensions of every HTTP request, gRPC included.

@@ -12,8 +12,13 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::auth::OidcConfig;
+
 /// A quarter of a year.
 const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// As kube-controller-manager's `--cluster-signing-duration`: a year.
+const SIGNING_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Everything [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
@@ -43,6 +48,10 @@ pub struct ServerConfig {
     pub encrypted: BTreeSet<String>,
     /// The age at which the key they are encrypted with is replaced.
     pub encryption_key_age: Duration,
+    /// How long certificates are good at most that requests ask for, and how long those of nodes are.
+    pub signing_duration: Duration,
+    /// The issuer whose ID tokens are taken, if there is one.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl ServerConfig {
@@ -97,6 +106,8 @@ impl Default for ServerConfig {
             default_not_ready_toleration: Duration::from_secs(300),
             encrypted: BTreeSet::from(["secrets".to_owned()]),
             encryption_key_age: ENCRYPTION_KEY_AGE,
+            signing_duration: SIGNING_DURATION,
+            oidc: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod admission;
 pub mod auth;
 mod authorization;
+mod certificates;
 pub mod config;
 mod definitions;
 pub mod driver;

@@ -1,12 +1,13 @@
 //! The cluster's own certificate authority: what it signs, and where its key lives.
 //!
 //! `<data_dir>/pki/ca.key` and `ca.crt` are made once and never replaced (agents pin the certificate's hash);
-//! `admin.pem` holds the administrator's key and certificate. The server's own certificate lives in memory only and
-//! is renewed at a handshake. Files are written atomically with fsync, keys with mode 0600. Never here: who may do
-//! what, and the wire.
+//! `admin.pem` holds the administrator's key and certificate, made anew at two thirds of its life. The server's own
+//! certificate lives in memory only and is renewed at a handshake. Files are written atomically with fsync, keys with
+//! mode 0600. Never here: who may do what, and the wire.
 //! Source: RFC 5280; Kubernetes, "PKI certificates and requirements".
 
 mod kubeconfig;
+mod order;
 mod serving;
 
 use std::{
@@ -17,10 +18,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use api::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
+use reconcile::renewal;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
@@ -30,15 +33,14 @@ pub use crate::durable::{WriteFileError, make_private_dir, write_file};
 pub use kubeconfig::{is_own_kubeconfig, kubeconfig};
 pub use serving::ServingCertificate;
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The authority outlives every cluster of today; replacing it means joining every node again.
 const AUTHORITY_VALID: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// As kubeadm does for client certificates.
-const CLIENT_VALID: Duration = Duration::from_secs(365 * 24 * 3600);
-/// A client certificate with less life than this is made anew at the server's start.
-const CLIENT_RENEW_BEFORE: Duration = Duration::from_secs(120 * 24 * 3600);
+/// How long the administrator's certificate is good, as with kubeadm.
+const ADMIN_VALID: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Clocks of nodes may be behind ours by this much.
 const CLOCK_SKEW: Duration = Duration::from_secs(3600);
+/// Less of a life that is short, which would otherwise seem to be over before it has begun.
+const CLOCK_SKEW_PARTS: u32 = 10;
 const ADMIN_USER: &str = "kubernetes-admin";
 
 /// The authority could not be opened or made.
@@ -216,15 +218,17 @@ impl Authority {
     ///
     /// # Errors
     /// [`IssueError::BadRequest`] is the agent's fault.
-    pub fn sign_node(&self, node_name: &str, csr_der: &[u8]) -> Result<String, IssueError> {
+    pub fn sign_node(&self, node_name: &str, csr_der: &[u8], life: Duration) -> Result<String, IssueError> {
         let mut request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr_der))
             .map_err(IssueError::BadRequest)?;
-        request.params = client_params(&format!("{NODE_USER_PREFIX}{node_name}"), &[NODES_GROUP]);
+        let life = life.min(self.life_left());
+        request.params = client_params(&format!("{NODE_USER_PREFIX}{node_name}"), &[NODES_GROUP], life);
         let certificate = request.signed_by(&self.inner.issuer).map_err(IssueError::Sign)?;
         Ok(certificate.pem())
     }
 
-    /// The administrator's credential, kept in `admin.pem` and made anew when it is missing, unreadable or old.
+    /// The administrator's credential, kept in `admin.pem` and made anew when it is missing, unreadable, or two thirds of
+    /// its life are over.
     ///
     /// # Errors
     /// When it cannot be signed or written.
@@ -232,7 +236,7 @@ impl Authority {
         let path = self.inner.dir.join("admin.pem");
         if let Ok(pem) = fs::read_to_string(&path)
             && let Some(credential) = split_credential(&pem)
-            && lives_on(&credential.certificate_pem, CLIENT_RENEW_BEFORE)
+            && renew_at(&credential.certificate_pem).is_some_and(|at| Timestamp::now() < at)
         {
             return Ok(credential);
         }
@@ -242,9 +246,23 @@ impl Authority {
         Ok(credential)
     }
 
+    /// When [`Authority::admin`] will answer another credential.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn admin_renewed_at(&self) -> Result<Timestamp, IssueError> {
+        Ok(renew_at(&self.admin()?.certificate_pem).unwrap_or_else(Timestamp::now))
+    }
+
+    /// What is left of the authority's own life: no certificate outlives it.
+    fn life_left(&self) -> Duration {
+        let end = validity(&self.inner.certificate_der).map_or(Timestamp::UNIX_EPOCH, |(_, end)| end);
+        Duration::try_from(end.duration_since(Timestamp::now())).unwrap_or_default()
+    }
+
     fn issue_client(&self, user: &str, groups: &[&str]) -> Result<Credential, IssueError> {
         let key = KeyPair::generate().map_err(IssueError::Sign)?;
-        let certificate = client_params(user, groups)
+        let certificate = client_params(user, groups, ADMIN_VALID)
             .signed_by(&key, &self.inner.issuer)
             .map_err(IssueError::Sign)?;
         Ok(Credential {
@@ -288,13 +306,13 @@ fn alternative_name(subject: &str) -> Result<SanType, IssueError> {
         })
 }
 
-fn client_params(user: &str, groups: &[&str]) -> CertificateParams {
+fn client_params(user: &str, groups: &[&str], life: Duration) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = name(user, groups);
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    valid_for(&mut params, CLIENT_VALID);
+    valid_for(&mut params, life);
     params
 }
 
@@ -309,21 +327,25 @@ fn name(common: &str, organizations: &[&str]) -> DistinguishedName {
 
 fn valid_for(params: &mut CertificateParams, valid: Duration) {
     let now = SystemTime::now();
-    params.not_before = (now - CLOCK_SKEW).into();
+    params.not_before = (now - CLOCK_SKEW.min(valid / CLOCK_SKEW_PARTS)).into();
     params.not_after = (now + valid).into();
 }
 
-fn lives_on(certificate_pem: &str, at_least: Duration) -> bool {
-    let Some(der) = first_certificate(certificate_pem) else {
-        return false;
-    };
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&der) else {
-        return false;
-    };
-    certificate
-        .validity()
-        .time_to_expiration()
-        .is_some_and(|left| left.unsigned_abs() > at_least)
+/// When the first certificate of this text is to be renewed; `None` if there is none.
+fn renew_at(certificate_pem: &str) -> Option<Timestamp> {
+    let (begin, end) = validity(&first_certificate(certificate_pem)?)?;
+    Some(renewal::renew_at(begin, end))
+}
+
+/// From when to when a certificate is good.
+fn validity(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let validity = certificate.validity();
+    let time = |seconds| Timestamp::from_second(seconds).ok();
+    Some((
+        time(validity.not_before.timestamp())?,
+        time(validity.not_after.timestamp())?,
+    ))
 }
 
 fn split_credential(pem: &str) -> Option<Credential> {

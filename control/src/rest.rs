@@ -113,6 +113,7 @@ impl Rest {
 
     async fn answer(self, caller: Caller, parts: http::request::Parts, body: Body) -> Result<Response<Body>, ApiError> {
         let route = path::parse(parts.uri.path());
+        gate::prepare(&self.inner.engine, &caller, &parts.headers).await;
         let caller = gate::admit(&self.inner.engine, caller, &parts, route.as_ref())?;
         let route = route.ok_or(ApiError::NoSuchPath)?;
         let context = Context {

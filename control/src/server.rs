@@ -26,7 +26,8 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
-    auth::{OpenTokensError, Tokens},
+    auth::{OpenOidcError, OpenTokensError, Tokens},
+    certificates::{self, Signing},
     definitions::Definitions,
     driver,
     engine::{Engine, EngineConfig},
@@ -72,6 +73,9 @@ pub enum ServerError {
     /// The key that signs tokens cannot be opened.
     #[error("open the key for tokens")]
     Tokens(#[source] OpenTokensError),
+    /// Tokens of the issuer that is configured could not be checked.
+    #[error("set up OpenID Connect")]
+    Oidc(#[source] OpenOidcError),
     /// A certificate cannot be issued.
     #[error("issue certificates")]
     Issue(#[source] pki::IssueError),
@@ -159,6 +163,10 @@ async fn serve(
         authority.certificate_pem(),
     )
     .map_err(ServerError::Tokens)?;
+    let tokens = match config.oidc.clone() {
+        Some(oidc) => tokens.with_oidc(oidc).map_err(ServerError::Oidc)?,
+        None => tokens,
+    };
     let engine = Engine::new(store.clone(), engine_config(config, tokens)).map_err(ServerError::Read)?;
     let (definitions, changes) = Definitions::open(engine.clone()).map_err(ServerError::Read)?;
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
@@ -174,7 +182,14 @@ async fn serve(
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     engine.reach_through(&nodes);
     let planners = planners(planner_config(config, port, &authority));
+    let signing = Signing {
+        authority: authority.clone(),
+        life_max: config.signing_duration,
+    };
+    let requests = certificates::run(engine.clone(), store.clone(), signing, stop.clone());
+    let requests = tokio::spawn(requests);
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
+    let kubeconfig = tokio::spawn(bootstrap::keep_kubeconfig(config.clone(), port, authority.clone()));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
     let rest = Rest::new(engine, nodes.clone(), stop.clone());
     let router = Router::new()
@@ -197,7 +212,9 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
-    definitions.abort();
+    for task in [definitions, requests, kubeconfig] {
+        task.abort();
+    }
     result
 }
 

@@ -27,7 +27,7 @@ use std::{
 use api::{
     net_state::ip_to_bytes,
     node_stream::{
-        FromAgent, JoinRequest, JoinResponse, ToAgent, Welcome,
+        FromAgent, JoinRequest, JoinResponse, RenewRequest, ToAgent, Welcome,
         node_stream_server::{NodeStream, NodeStreamServer},
         request,
     },
@@ -105,6 +105,8 @@ struct Shared {
     patience: Patience,
     /// Half of what agents are asked for, so that none of their heartbeats is without effect.
     renew_interval: Duration,
+    /// How long nodes' certificates are good.
+    certificate_life: Duration,
 }
 
 /// One stream of one agent.
@@ -197,6 +199,7 @@ impl Nodes {
                 shutdown,
                 patience,
                 renew_interval: config.heartbeat_interval() / 2,
+                certificate_life: config.signing_duration,
             }),
         }
     }
@@ -287,19 +290,30 @@ fn down(
     })
 }
 
+/// The node whose certificate the connection was made with.
+fn node_of<T>(request: &Request<T>) -> Result<String, Status> {
+    let node = request.extensions().get::<Caller>().and_then(Caller::node_name);
+    node.map(str::to_owned)
+        .ok_or_else(|| Status::permission_denied("only an agent with a node's certificate may connect"))
+}
+
 #[tonic::async_trait]
 impl NodeStream for Nodes {
     type ConnectStream = BoxStream<'static, Result<ToAgent, Status>>;
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
-        join::join(&self.shared.engine, &self.shared.authority, request.get_ref()).map(Response::new)
+        let (engine, authority) = (&self.shared.engine, &self.shared.authority);
+        join::join(engine, authority, self.shared.certificate_life, request.get_ref()).map(Response::new)
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<JoinResponse>, Status> {
+        let node = node_of(&request)?;
+        let life = self.shared.certificate_life;
+        join::renew(&self.shared.authority, &node, life, request.get_ref()).map(Response::new)
     }
 
     async fn connect(&self, request: Request<Streaming<FromAgent>>) -> Result<Response<Self::ConnectStream>, Status> {
-        let node = request.extensions().get::<Caller>().and_then(Caller::node_name);
-        let node = node
-            .ok_or_else(|| Status::permission_denied("only an agent with a node's certificate may connect"))?
-            .to_owned();
+        let node = node_of(&request)?;
         Ok(Response::new(self.accept(&node, request.into_inner())))
     }
 }

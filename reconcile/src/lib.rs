@@ -21,6 +21,7 @@ mod node_ranges;
 pub mod plan;
 pub mod planners;
 pub mod pod;
+pub mod renewal;
 mod replicaset;
 mod scheduler;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{API_PORT, DATA_DIR};
+use super::{API_PORT, DATA_DIR, oidc_arguments::OidcArguments};
 
 /// Run the control plane: API server, store, controllers and scheduler.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +28,11 @@ pub(crate) struct ServerArguments {
     pub(crate) advertise: Vec<String>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
+    /// How long certificates of nodes are good, and certificates that requests ask for at most.
+    #[arg(long, value_name = "DURATION", default_value = "365days", value_parser = parse_signing_duration)]
+    pub(crate) cluster_signing_duration: Duration,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArguments,
 }
 
 /// What the cluster is made of; the same for every way of starting a server.
@@ -83,6 +88,16 @@ pub(crate) fn parse_grace(text: &str) -> Result<Duration, String> {
         return Err("must be at least 1s".to_owned());
     }
     Ok(grace)
+}
+
+/// A life that leaves an agent time to renew its certificate.
+fn parse_signing_duration(text: &str) -> Result<Duration, String> {
+    const LIFE_MIN: Duration = Duration::from_secs(120);
+    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if life < LIFE_MIN {
+        return Err("must be at least 2min".to_owned());
+    }
+    Ok(life)
 }
 
 fn parse_encrypted(text: &str) -> Result<String, String> {
@@ -174,6 +189,8 @@ impl ServerArguments {
             default_not_ready_toleration: cluster.not_ready_toleration,
             encrypted: cluster.encrypt.iter().map(|kind| collection(kind)).collect(),
             encryption_key_age: cluster.encryption_key_age,
+            signing_duration: self.cluster_signing_duration,
+            oidc: self.oidc.config(),
         })
     }
 }

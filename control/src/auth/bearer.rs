@@ -1,6 +1,7 @@
 //! Who a bearer token stands for, whatever kind of token it is.
 //!
-//! Source: Kubernetes, "Authenticating": bearer tokens, service account tokens, bootstrap tokens.
+//! Source: Kubernetes, "Authenticating": bearer tokens, service account tokens, bootstrap tokens, OpenID Connect
+//! tokens.
 
 use api::{Timestamp, resource};
 use serde_json::Value;
@@ -18,6 +19,13 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Caller,
     /// For whom; never empty.
     pub(crate) audiences: Vec<String>,
+}
+
+/// Fetches what [`authenticate`] needs to know of the token's issuer and does not know yet.
+pub(crate) async fn prepare(tokens: &Tokens, token: &str) {
+    if let Some(oidc) = tokens.oidc() {
+        oidc.prepare(token, Timestamp::now().as_second()).await;
+    }
 }
 
 /// Answers whom `token` stands for; `audiences` are those who ask, the server itself if there are none.
@@ -45,6 +53,16 @@ pub(crate) fn authenticate(
         }
         return Ok(Ok(Authenticated {
             caller: bootstrap.holder(&secret),
+            audiences: own.to_vec(),
+        }));
+    }
+    if let Some(oidc) = tokens.oidc().filter(|oidc| oidc.is_concerned(token)) {
+        if !wanted.contains(&own[0]) {
+            return Ok(Err(TokenError::Unknown));
+        }
+        let verified = oidc.verify(token, now.as_second());
+        return Ok(verified.map_err(TokenError::from).map(|caller| Authenticated {
+            caller,
             audiences: own.to_vec(),
         }));
     }

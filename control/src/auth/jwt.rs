@@ -7,6 +7,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::oidc::OidcError;
+
 /// The one algorithm that is signed with and accepted: RFC 7518, section 3.4.
 pub(super) const ALGORITHM: &str = "ES256";
 /// Bytes of a token. Ours have less than one thousand.
@@ -31,6 +33,8 @@ pub(crate) enum TokenError {
     Gone,
     #[error("invalid bearer token")]
     Unknown,
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
 }
 
 /// What a token says.

@@ -15,7 +15,11 @@ use ring::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::jwt::{self, Claims, TokenError};
+use super::{
+    OidcConfig, OpenOidcError,
+    jwt::{self, Claims, TokenError},
+    oidc::Oidc,
+};
 use crate::pki::{WriteFileError, write_file};
 
 const KEY_FILE: &str = "service-account.key";
@@ -55,6 +59,7 @@ pub enum OpenTokensError {
 #[derive(Clone)]
 pub struct Tokens {
     inner: Arc<Inner>,
+    oidc: Option<Oidc>,
 }
 
 struct Inner {
@@ -110,7 +115,26 @@ impl Tokens {
                 issuer: issuer.to_owned(),
                 root_ca_pem: root_ca_pem.to_owned(),
             }),
+            oidc: None,
         })
+    }
+
+    /// Takes the ID tokens of another issuer, too.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn with_oidc(self, config: OidcConfig) -> Result<Tokens, OpenOidcError> {
+        if config.issuer_url == self.inner.issuer {
+            return Err(OpenOidcError::OwnIssuer(config.issuer_url));
+        }
+        let oidc = Some(Oidc::open(config)?);
+        Ok(Tokens { oidc, ..self })
+    }
+
+    /// The other issuer.
+    #[must_use]
+    pub(crate) fn oidc(&self) -> Option<&Oidc> {
+        self.oidc.as_ref()
     }
 
     /// The URL that tokens name as their issuer; also the audience of tokens for this server.

@@ -4,6 +4,8 @@
 //! `rbac.authorization.kubernetes.io/autoupdate: "false"`.
 //! Source: Kubernetes, "Using RBAC Authorization": "Default roles and role bindings", "Auto-reconciliation".
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::index::rules_of;
@@ -12,6 +14,7 @@ use super::rule::missing;
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const BOOTSTRAPPING_LABEL: &str = "kubernetes.io/bootstrapping";
 static DEFAULTS: &str = include_str!("../../rbac/defaults.yaml");
+static CONTROLLERS: &str = include_str!("../../rbac/controllers.yaml");
 
 /// One of the objects that every cluster has.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +43,28 @@ pub(crate) enum Repair {
 /// All of them, roles before bindings.
 pub(crate) fn default_objects() -> Vec<DefaultObject> {
     let objects: Vec<Value> = serde_yaml_ng::from_str(DEFAULTS).expect("the built-in roles are a list in YAML");
-    objects.into_iter().map(default_object).collect()
+    let controllers: BTreeMap<String, Value> =
+        serde_yaml_ng::from_str(CONTROLLERS).expect("the roles of controllers are a map in YAML");
+    let (roles, bindings): (Vec<Value>, Vec<Value>) =
+        controllers.iter().map(|(name, rules)| controller(name, rules)).unzip();
+    [roles, objects, bindings]
+        .into_iter()
+        .flatten()
+        .map(default_object)
+        .collect()
+}
+
+/// The role of a controller, and the binding that gives it to the controller's service account.
+fn controller(account: &str, rules: &Value) -> (Value, Value) {
+    let name = format!("system:controller:{account}");
+    let role = json!({ "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules });
+    let binding = json!({
+        "kind": "ClusterRoleBinding",
+        "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+        "subjects": [{ "kind": "ServiceAccount", "name": account, "namespace": "kube-system" }],
+    });
+    (role, binding)
 }
 
 fn default_object(mut object: Value) -> DefaultObject {

@@ -7,6 +7,8 @@
 //! Decisions are in `admission` and `authorization`; here they get what they are about from the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
+mod certificates;
+mod nodes;
 mod policies;
 mod webhooks;
 
@@ -155,8 +157,10 @@ impl Engine {
     /// # Errors
     /// Why it is refused.
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
+        self.check_node_restriction(attempt, new)?;
         if let Some(new) = new {
             self.check_escalation(attempt, new)?;
+            self.check_certificate_rights(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }
         self.ask_policies(attempt, new)?;

@@ -17,6 +17,15 @@ use crate::{
     engine::{ApiError, Engine, Target},
 };
 
+/// Fetches what is needed to tell whom the request's token stands for. Returns soon, whatever comes of it.
+pub(super) async fn prepare(engine: &Engine, caller: &Caller, headers: &HeaderMap) {
+    if caller.is_anonymous()
+        && let Some(token) = bearer_token(headers)
+    {
+        auth::prepare(engine.tokens(), token).await;
+    }
+}
+
 /// Answers who the request is to be carried out for.
 ///
 /// # Errors

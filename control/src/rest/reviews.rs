@@ -26,7 +26,7 @@ pub(super) async fn answer(
     context.engine().complete(resource, &mut question, &options)?;
     let answer = match resource.kind {
         "SelfSubjectReview" => json!({ "userInfo": context.caller.user_info() }),
-        "TokenReview" => token_review(context, resource, &question)?,
+        "TokenReview" => token_review(context, resource, &question).await?,
         "SelfSubjectAccessReview" => {
             let request = request(resource, &question["spec"])?;
             access(context, &context.caller, &request)?
@@ -48,7 +48,9 @@ pub(super) async fn answer(
 /// `POST serviceaccounts/NAME/token`
 pub(super) async fn token(context: &Context, path: &ObjectPath, body: Body) -> Result<Response<Body>, ApiError> {
     let request = body::any(context, body, "TokenRequest").await?;
-    let answer = context.engine().issue_token(&path.namespace, &path.name, request)?;
+    let engine = context.engine();
+    engine.check_node_token(&context.caller, &path.namespace, &path.name, &request)?;
+    let answer = engine.issue_token(&path.namespace, &path.name, request)?;
     Ok(status::json(StatusCode::CREATED, &answer))
 }
 
@@ -68,13 +70,14 @@ fn texts(value: &Value) -> Vec<String> {
     list.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn token_review(context: &Context, resource: &Resource, review: &Value) -> Result<Value, ApiError> {
+async fn token_review(context: &Context, resource: &Resource, review: &Value) -> Result<Value, ApiError> {
     let token = text(&review["spec"]["token"]);
     if token.is_empty() {
         let fault = FieldError::required("spec.token", "");
         return Err(invalid(resource, fault));
     }
     let (engine, audiences) = (context.engine(), texts(&review["spec"]["audiences"]));
+    auth::prepare(engine.tokens(), &token).await;
     let verdict = auth::authenticate(engine.store(), engine.tokens(), &token, &audiences, Timestamp::now())?;
     Ok(match verdict {
         Ok(authenticated) => json!({

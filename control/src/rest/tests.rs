@@ -1,6 +1,8 @@
 mod access;
 mod apply;
+mod certificates;
 mod collections;
+mod restriction;
 mod streams;
 mod webhooks;
 

@@ -1,6 +1,6 @@
 //! What every cluster has from its first moment: namespaces, a join token, the administrator's kubeconfig.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, time::Duration};
 
 use api::resource::{self, Resource};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -19,6 +19,8 @@ const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-no
 const TOKEN_LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const TOKEN_ID_LENGTH: usize = 6;
 const TOKEN_SECRET_LENGTH: usize = 16;
+/// How often it is looked whether the administrator's certificate is to be renewed.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// What every cluster has could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +189,25 @@ pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority
     }
     pki::write_file(&path, text.as_bytes(), 0o600)?;
     Ok(())
+}
+
+/// Writes the kubeconfig anew when the administrator's certificate has been, for as long as the server runs.
+pub(super) async fn keep_kubeconfig(config: ServerConfig, port: u16, authority: Authority) {
+    let mut written = authority.admin_renewed_at().ok();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let renewed = match authority.admin_renewed_at() {
+            Ok(at) if written == Some(at) => continue,
+            Ok(at) => kubeconfig(&config, port, &authority).map(|()| written = Some(at)),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = renewed {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "the kubeconfig was not renewed"
+            );
+        }
+    }
 }
 
 async fn create(

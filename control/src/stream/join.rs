@@ -1,11 +1,13 @@
-//! Joining: a bootstrap token for a node's certificate.
+//! Joining: a bootstrap token for a node's certificate, and that for one that begins now.
 //!
 //! Tokens are Secrets of Kubernetes' type `bootstrap.kubernetes.io/token` in `kube-system`. Refusals do not say what
 //! was wrong with a token. Source: Kubernetes, "Authenticating with Bootstrap Tokens".
 
+use std::time::Duration;
+
 use api::{
     Kind, Timestamp,
-    node_stream::{JoinRequest, JoinResponse},
+    node_stream::{JoinRequest, JoinResponse, RenewRequest},
 };
 use serde_json::Value;
 use tonic::Status;
@@ -21,7 +23,12 @@ use crate::{
 const NODE_NAME_BYTES_MAX: usize = 253;
 
 /// Answers a node's certificate for a good token.
-pub(super) fn join(engine: &Engine, authority: &Authority, request: &JoinRequest) -> Result<JoinResponse, Status> {
+pub(super) fn join(
+    engine: &Engine,
+    authority: &Authority,
+    life: Duration,
+    request: &JoinRequest,
+) -> Result<JoinResponse, Status> {
     let token = BootstrapToken::parse(&request.token).ok_or_else(refused)?;
     let secret = match engine.get(
         resource_of(Kind::Secret),
@@ -42,13 +49,28 @@ pub(super) fn join(engine: &Engine, authority: &Authority, request: &JoinRequest
             request.node_name
         )));
     }
-    let certificate = authority
-        .sign_node(&request.node_name, &request.csr_der)
-        .map_err(|error| match error {
-            IssueError::BadRequest(_) | IssueError::BadName { .. } => Status::invalid_argument(error.to_string()),
-            IssueError::Sign(_) | IssueError::Write(_) => Status::internal(error.to_string()),
-        })?;
+    let answer = sign(authority, &request.node_name, life, &request.csr_der)?;
     tracing::info!(node = %request.node_name, token_id = %token.id, "node joined");
+    Ok(answer)
+}
+
+/// Answers a new certificate for the node that asks over a connection of its own.
+pub(super) fn renew(
+    authority: &Authority,
+    node: &str,
+    life: Duration,
+    request: &RenewRequest,
+) -> Result<JoinResponse, Status> {
+    let answer = sign(authority, node, life, &request.csr_der)?;
+    tracing::info!(%node, "certificate of a node renewed");
+    Ok(answer)
+}
+
+fn sign(authority: &Authority, node: &str, life: Duration, csr_der: &[u8]) -> Result<JoinResponse, Status> {
+    let certificate = authority.sign_node(node, csr_der, life).map_err(|error| match error {
+        IssueError::BadRequest(_) | IssueError::BadName { .. } => Status::invalid_argument(error.to_string()),
+        IssueError::Sign(_) | IssueError::Write(_) => Status::internal(error.to_string()),
+    })?;
     Ok(JoinResponse {
         certificate_pem: certificate.into_bytes(),
         ca_pem: authority.certificate_pem().as_bytes().to_vec(),

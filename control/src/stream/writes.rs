@@ -5,7 +5,7 @@
 //! own node and the pods bound to it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     error::Error,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,6 +25,7 @@ use super::{
     status,
 };
 use crate::{
+    admission::node_restriction::may_set_label,
     driver::resource_of,
     engine::{AGENT_MANAGER, ApiError, DeleteOptions, Engine, Patch, WriteOptions},
 };
@@ -335,16 +336,21 @@ impl Inner {
     async fn write_node(&self, told: &NodeStatus) -> Result<(), ApiError> {
         let nodes = resource_of(Kind::Node);
         let parsed = parse(&told.status_json)?;
+        let (labels, foreign): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            told.labels.iter().partition(|(label, _)| may_set_label(label));
+        if !foreign.is_empty() {
+            tracing::warn!(node = %self.node, labels = ?foreign.keys(), "labels that a node may not give itself are left out");
+        }
         let has_labels = |node: &Value| {
-            told.labels
+            labels
                 .iter()
-                .all(|(label, value)| node["metadata"]["labels"][label] == json!(value))
+                .all(|(label, value)| node["metadata"]["labels"][label.as_str()] == **value)
         };
         let caller = node_caller(&self.node);
         let options = WriteOptions::by(AGENT_MANAGER);
         let node = self.engine.get(nodes, "", &self.node);
         if matches!(&node, Ok(node) if !has_labels(node)) {
-            let patch = Patch::Merge(json!({"metadata": {"labels": told.labels}}));
+            let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
             self.engine
                 .patch(&caller, nodes, "", &self.node, None, patch, &options)
                 .await?;

@@ -65,3 +65,45 @@ fn an_aggregated_role_keeps_its_rules() {
     filled["rules"] = json!([{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] }]);
     assert_eq!(reconcile(&filled, &role), Repair::Nothing);
 }
+
+#[test]
+fn controllers_of_kubernetes_have_a_role_and_an_account() {
+    let controllers = [
+        "attachdetach-controller",
+        "certificate-controller",
+        "clusterrole-aggregation-controller",
+        "cronjob-controller",
+        "daemon-set-controller",
+        "deployment-controller",
+        "disruption-controller",
+        "endpoint-controller",
+        "expand-controller",
+        "generic-garbage-collector",
+        "horizontal-pod-autoscaler",
+        "job-controller",
+        "namespace-controller",
+        "node-controller",
+        "persistent-volume-binder",
+        "pod-garbage-collector",
+        "pv-protection-controller",
+        "pvc-protection-controller",
+        "replicaset-controller",
+        "replication-controller",
+        "resourcequota-controller",
+        "root-ca-cert-publisher",
+        "route-controller",
+        "service-account-controller",
+        "service-controller",
+        "statefulset-controller",
+        "ttl-controller",
+    ];
+    for name in controllers {
+        let full = format!("system:controller:{name}");
+        assert!(default(&full, "ClusterRole")["rules"].is_array(), "{name}");
+        let subject = &default(&full, "ClusterRoleBinding")["subjects"][0];
+        assert_eq!(
+            (&subject["name"], &subject["namespace"]),
+            (&json!(name), &json!("kube-system"))
+        );
+    }
+}

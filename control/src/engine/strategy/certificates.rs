@@ -23,6 +23,12 @@ pub(in crate::engine) fn note_requester(request: &mut Value, caller: &Caller) {
     if !caller.groups.is_empty() {
         spec.insert("groups".to_owned(), json!(caller.groups));
     }
+    if !caller.uid.is_empty() {
+        spec.insert("uid".to_owned(), json!(caller.uid));
+    }
+    if !caller.extra.is_empty() {
+        spec.insert("extra".to_owned(), json!(caller.extra));
+    }
 }
 
 /// A new decision; everything else stays.

@@ -1,4 +1,4 @@
-use api::node_stream::JoinRequest;
+use api::node_stream::{JoinRequest, RenewRequest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::*;
@@ -135,5 +135,44 @@ async fn a_token_is_exchanged_for_a_certificate_of_the_node() {
     ] {
         let refused = cluster.nodes.join(request(token, node)).await.expect_err("refused");
         assert_eq!(refused.code(), code, "{token} {node}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_renews_its_own_certificate_and_nobody_else_gets_one() {
+    let cluster = Cluster::new().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    let ask = async |user: &str, group: &str, csr_der: &[u8]| {
+        let mut request = Request::new(RenewRequest {
+            csr_der: csr_der.to_vec(),
+        });
+        request.extensions_mut().insert(Caller {
+            user: user.to_owned(),
+            groups: vec![group.to_owned()],
+            ..Caller::default()
+        });
+        cluster.nodes.renew(request).await.map(Response::into_inner)
+    };
+    let answer = ask("system:node:n1", "system:nodes", csr.der()).await.unwrap();
+    let der = rustls_pemfile::certs(&mut &*answer.certificate_pem)
+        .next()
+        .unwrap()
+        .unwrap();
+    assert_eq!(Caller::from_certificate(&der).unwrap().node_name(), Some("n1"));
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+    let left = certificate.validity().time_to_expiration().unwrap().whole_days();
+    assert!((364..=365).contains(&left), "{left}");
+    for (user, group, csr, code) in [
+        ("system:node:n1", "others", csr.der().as_ref(), Code::PermissionDenied),
+        ("jane", "system:masters", csr.der().as_ref(), Code::PermissionDenied),
+        (
+            "system:node:n1",
+            "system:nodes",
+            b"nonsense".as_slice(),
+            Code::InvalidArgument,
+        ),
+    ] {
+        assert_eq!(ask(user, group, csr).await.unwrap_err().code(), code, "{user} {group}");
     }
 }
