@@ -15,6 +15,21 @@ use ipnet::{IpNet, Ipv4Net};
 /// A quarter of a year.
 const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// What of requests is written down, and where. The meaning is that of kube-apiserver's `--audit-*` flags.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// An `audit.k8s.io/v1` Policy; without one nothing is written.
+    pub policy_file: Option<PathBuf>,
+    /// The log's file; `-` is standard output. Without one nothing is written.
+    pub log_path: Option<PathBuf>,
+    /// Size in MiB at which the file is put aside.
+    pub size_mb_max: u64,
+    /// Older files that are kept; 0: all.
+    pub backups_max: usize,
+    /// Days that older files are kept; 0: for ever.
+    pub age_days_max: u32,
+}
+
 /// Everything [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -43,6 +58,8 @@ pub struct ServerConfig {
     pub encrypted: BTreeSet<String>,
     /// The age at which the key they are encrypted with is replaced.
     pub encryption_key_age: Duration,
+    /// The audit log.
+    pub audit: AuditConfig,
 }
 
 impl ServerConfig {
@@ -97,6 +114,7 @@ impl Default for ServerConfig {
             default_not_ready_toleration: Duration::from_secs(300),
             encrypted: BTreeSet::from(["secrets".to_owned()]),
             encryption_key_age: ENCRYPTION_KEY_AGE,
+            audit: AuditConfig::default(),
         }
     }
 }

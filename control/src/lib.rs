@@ -4,6 +4,7 @@
 //! Never here: the agent, the dataplane, aya.
 
 mod admission;
+mod audit;
 pub mod auth;
 mod authorization;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod driver;
 mod durable;
 pub mod engine;
 pub mod kinds;
+mod metrics;
 pub mod pki;
 mod rest;
 mod server;
@@ -19,5 +21,6 @@ mod spdy;
 pub mod store;
 pub mod stream;
 
-pub use config::ServerConfig;
+pub use audit::AuditError;
+pub use config::{AuditConfig, ServerConfig};
 pub use server::{BootstrapError, ServerError, TlsError, run};

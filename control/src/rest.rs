@@ -7,8 +7,10 @@ mod body;
 mod collection;
 mod components;
 mod discovery;
+mod front;
 mod gate;
 mod health;
+mod metrics;
 mod negotiate;
 mod nodes;
 mod objects;
@@ -24,22 +26,27 @@ mod subresources;
 mod table;
 mod watch;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::body::Body;
-use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use crate::{
+    audit::Audit,
     auth::Caller,
     engine::{ApiError, Engine, Warnings, WriteOptions},
+    metrics::Metrics,
     stream::Nodes,
 };
 
+use front::Course;
 use path::{ObjectPath, Route};
 use query::Query;
 
@@ -52,9 +59,26 @@ pub(crate) struct Rest {
     inner: Arc<Inner>,
 }
 
+/// The address that a request's connection comes from; in the extensions of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What goes along with every request.
+#[derive(Clone)]
+pub(crate) struct Company {
+    /// Writes requests down.
+    pub(crate) audit: Audit,
+    /// Counts them.
+    pub(crate) metrics: Metrics,
+}
+
 struct Inner {
     engine: Engine,
     nodes: Nodes,
+    audit: Audit,
+    metrics: Metrics,
+    /// How many objects there were when.
+    counted: Mutex<Option<(Instant, Vec<(String, u64)>)>>,
     /// Connections that may still become streams.
     sessions: Arc<Semaphore>,
     /// Ends watches and streams, so that a server that is told to stop does.
@@ -76,11 +100,14 @@ struct Context {
 impl Rest {
     /// A server of this engine's objects and of these nodes' logs and maps.
     #[must_use]
-    pub(crate) fn new(engine: Engine, nodes: Nodes, shutdown: CancellationToken) -> Rest {
+    pub(crate) fn new(engine: Engine, nodes: Nodes, company: Company, shutdown: CancellationToken) -> Rest {
         Rest {
             inner: Arc::new(Inner {
                 engine,
                 nodes,
+                audit: company.audit,
+                metrics: company.metrics,
+                counted: Mutex::new(None),
                 sessions: Arc::new(Semaphore::new(streams::SESSIONS_MAX)),
                 shutdown,
             }),
@@ -89,32 +116,18 @@ impl Rest {
 
     /// Answers one request. The caller is in its extensions.
     pub(crate) async fn handle(self, request: Request<Body>) -> Response<Body> {
-        let caller = request
-            .extensions()
-            .get::<Caller>()
-            .cloned()
-            .unwrap_or_else(Caller::anonymous);
-        let (parts, body) = request.into_parts();
-        let (method, path, user) = (parts.method.clone(), parts.uri.path().to_owned(), caller.user.clone());
-        let (body, remainder) = remainder::lend(body);
-        // A request that hits a bug must not take the other requests of its connection with it.
-        let answer = AssertUnwindSafe(self.answer(caller, parts, body)).catch_unwind().await;
-        let response = match answer {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => status::refuse(&error),
-            Err(_) => status::refuse(&ApiError::Panicked),
-        };
-        if response.status().is_client_error() || response.status().is_server_error() {
-            remainder.discard().await;
-        }
-        debug!(%method, path, user, code = response.status().as_u16(), "request");
-        response
+        front::pass(self, request).await
     }
 
-    async fn answer(self, caller: Caller, parts: http::request::Parts, body: Body) -> Result<Response<Body>, ApiError> {
-        let route = path::parse(parts.uri.path());
-        let caller = gate::admit(&self.inner.engine, caller, &parts, route.as_ref())?;
-        let route = route.ok_or(ApiError::NoSuchPath)?;
+    async fn answer(
+        self,
+        course: &mut Course,
+        parts: http::request::Parts,
+        body: Body,
+    ) -> Result<Response<Body>, ApiError> {
+        let caller = gate::admit(&self.inner.engine, &parts, course)?;
+        let route = course.route.take().ok_or(ApiError::NoSuchPath)?;
+        let body = course.tapped(body);
         let context = Context {
             rest: self,
             caller,
@@ -128,7 +141,7 @@ impl Rest {
             let resource = object
                 .resource(&context.engine().registry().kinds())
                 .ok_or(ApiError::NoSuchPath)?;
-            if is_long(&context, object) {
+            if course.is_long {
                 return objects::handle(&context, resource, object, body).await;
             }
             return within_time(objects::handle(&context, resource, object, body)).await;
@@ -166,6 +179,7 @@ impl Context {
         match route {
             Route::Root => Ok(discovery::root()),
             Route::Version => Ok(health::version()),
+            Route::Metrics => metrics::answer(self).await,
             Route::Health { check, part } => health::check(self, &check, &part),
             Route::CoreVersions => Ok(discovery::core_versions(&self.headers, &kinds)),
             Route::Groups => Ok(discovery::groups(&self.headers, &kinds)),
@@ -195,9 +209,9 @@ async fn within_time(
 }
 
 /// Watches and logs last as long as their reader wants; streams have limits of their own.
-fn is_long(context: &Context, object: &ObjectPath) -> bool {
+fn is_long(query: &Query, object: &ObjectPath) -> bool {
     let subresource = object.subresource.as_str();
-    context.query.flag("watch")
+    query.flag("watch")
         || matches!(subresource, "log" | "exec" | "attach" | "portforward")
         || subresources::is_proxy(subresource)
 }

@@ -26,12 +26,14 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
+    audit::{Audit, AuditError},
     auth::{OpenTokensError, Tokens},
     definitions::Definitions,
     driver,
     engine::{Engine, EngineConfig},
+    metrics::Metrics,
     pki::{self, Authority, ServingCertificate},
-    rest::Rest,
+    rest::{Company, Rest},
     store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
 };
@@ -75,6 +77,9 @@ pub enum ServerError {
     /// A certificate cannot be issued.
     #[error("issue certificates")]
     Issue(#[source] pki::IssueError),
+    /// The audit log cannot be opened.
+    #[error("start the audit log")]
+    Audit(#[source] AuditError),
     /// TLS cannot be set up.
     #[error("set up TLS")]
     Tls(#[source] TlsError),
@@ -130,6 +135,12 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         .map_or(config.listen.port(), |address| address.port());
     let authority = Authority::open(&path.join("pki")).map_err(ServerError::Authority)?;
     let acceptor = acceptor(&config, &authority)?;
+    let metrics = Metrics::new();
+    let audit = Audit::open(&config.audit, metrics.audit.clone()).map_err(ServerError::Audit)?;
+    let company = Company {
+        audit: audit.clone(),
+        metrics,
+    };
     let store = Store::open(StoreConfig {
         seal: Some(SealConfig {
             key_file: path.join("pki").join("store-keys.json"),
@@ -139,18 +150,31 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         ..StoreConfig::new(path.join("store.redb"))
     })
     .map_err(ServerError::Store)?;
-    let result = serve(&config, listener, port, acceptor, authority, store.clone(), shutdown).await;
+    let port = Port {
+        listener,
+        number: port,
+        acceptor,
+    };
+    company.metrics.include(store.meter().collectors());
+    let result = serve(&config, port, authority, store.clone(), company, shutdown).await;
     store.close().await;
+    audit.close().await;
     result
+}
+
+/// The one port.
+struct Port {
+    listener: TcpListener,
+    number: u16,
+    acceptor: TlsAcceptor,
 }
 
 async fn serve(
     config: &ServerConfig,
-    listener: TcpListener,
-    port: u16,
-    acceptor: TlsAcceptor,
+    port: Port,
     authority: Authority,
     store: Store,
+    company: Company,
     shutdown: CancellationToken,
 ) -> Result<(), ServerError> {
     let tokens = Tokens::open(
@@ -167,20 +191,26 @@ async fn serve(
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
         .map_err(ServerError::Bootstrap)?;
-    bootstrap::kubeconfig(config, port, &authority).map_err(ServerError::Bootstrap)?;
+    bootstrap::kubeconfig(config, port.number, &authority).map_err(ServerError::Bootstrap)?;
 
     // Whatever ends first ends the rest.
     let stop = shutdown.child_token();
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
-    let planners = planners(planner_config(config, port, &authority));
+    let planners = planners(planner_config(config, port.number, &authority));
     let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
-    let rest = Rest::new(engine, nodes.clone(), stop.clone());
+    let rest = Rest::new(engine, nodes.clone(), company, stop.clone());
     let router = Router::new()
         .route_service(NODE_STREAM_PATH, nodes.service())
         .fallback(move |request: Request| rest.clone().handle(request));
-    info!(port, "serving");
-    let mut serving = std::pin::pin!(listener::serve(listener, acceptor, router, stop.clone(), STOP_WAIT));
+    info!(port = port.number, "serving");
+    let mut serving = std::pin::pin!(listener::serve(
+        port.listener,
+        port.acceptor,
+        router,
+        stop.clone(),
+        STOP_WAIT
+    ));
     let result = tokio::select! {
         () = &mut serving => Ok(()),
         ended = &mut driver => {

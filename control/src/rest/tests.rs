@@ -1,5 +1,6 @@
 mod access;
 mod apply;
+mod audit;
 mod collections;
 mod streams;
 
@@ -45,6 +46,14 @@ impl Answer {
 }
 
 async fn server() -> Server {
+    let company = Company {
+        audit: Audit::default(),
+        metrics: Metrics::new(),
+    };
+    server_with(company).await
+}
+
+async fn server_with(company: Company) -> Server {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreConfig {
         kept_revisions: KEPT_REVISIONS,
@@ -67,7 +76,7 @@ async fn server() -> Server {
     let authority = Authority::open(&dir.path().join("pki")).unwrap();
     let nodes = Nodes::start(engine.clone(), authority, &config, shutdown.clone());
     let server = Server {
-        rest: Rest::new(engine.clone(), nodes, shutdown.clone()),
+        rest: Rest::new(engine.clone(), nodes, company, shutdown.clone()),
         engine,
         shutdown,
         _dir: dir,

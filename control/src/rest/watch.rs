@@ -20,6 +20,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
 use http::{Response, StatusCode};
+use prometheus::IntCounter;
 use rand::Rng as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -111,6 +112,11 @@ pub(super) async fn start(
         deadline: Instant::now() + lifetime,
         shutdown: context.rest.inner.shutdown.clone(),
         retired: engine.registry().end_of(resource),
+        sent: context.rest.inner.metrics.requests.watch_events.with_label_values(&[
+            resource.group,
+            resource.version,
+            resource.plural,
+        ]),
         ended: false,
     };
     Ok(event_stream(stream::unfold(watch, |mut watch| async move {
@@ -210,6 +216,8 @@ struct Watch {
     shutdown: CancellationToken,
     /// The kind is no longer served, or its schema changed: the client starts again from what there is.
     retired: CancellationToken,
+    /// Counts events.
+    sent: IntCounter,
     ended: bool,
 }
 
@@ -306,6 +314,7 @@ impl Watch {
     }
 
     fn push(&mut self, kind: &'static str, object: Bytes) {
+        self.sent.inc();
         let head: &'static [u8] = match kind {
             "ADDED" => b"{\"type\":\"ADDED\",\"object\":",
             "MODIFIED" => b"{\"type\":\"MODIFIED\",\"object\":",

@@ -3,7 +3,7 @@
 //! HTTP/1.1 and HTTP/2 by ALPN. Who a connection's client is, is read from its certificate once and put into the
 //! extensions of each of its requests as [`Caller`].
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::auth::Caller;
+use crate::{auth::Caller, rest::Peer};
 
 /// Connections at once; more wait in the kernel's queue. Each costs some 30 KB, and clients share theirs.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -65,7 +65,7 @@ pub(super) async fn serve(
             Ok((stream, peer)) => {
                 let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
                 connections.spawn(async move {
-                    if let Err(error) = connection(stream, acceptor, router, stop).await {
+                    if let Err(error) = connection(stream, peer, acceptor, router, stop).await {
                         debug!(%peer, error, "connection ended");
                     }
                     drop(permit);
@@ -91,6 +91,7 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     acceptor: TlsAcceptor,
     router: Router,
     stop: CancellationToken,
@@ -98,10 +99,11 @@ async fn connection(
     // Watch events are small and must not wait for a full segment.
     stream.set_nodelay(true)?;
     let tls = tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await??;
-    let caller = caller(&tls)?;
+    let (caller, peer) = (caller(&tls)?, Peer(peer.ip().to_canonical()));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
