@@ -58,6 +58,9 @@ pub struct ServerConfig {
     pub encrypted: BTreeSet<String>,
     /// The age at which the key they are encrypted with is replaced.
     pub encryption_key_age: Duration,
+    /// How long the server goes on serving after it was told to stop; `/readyz` fails from then on, so that balancers
+    /// send their clients elsewhere first.
+    pub shutdown_delay: Duration,
     /// The audit log.
     pub audit: AuditConfig,
 }
@@ -114,6 +117,7 @@ impl Default for ServerConfig {
             default_not_ready_toleration: Duration::from_secs(300),
             encrypted: BTreeSet::from(["secrets".to_owned()]),
             encryption_key_age: ENCRYPTION_KEY_AGE,
+            shutdown_delay: Duration::ZERO,
             audit: AuditConfig::default(),
         }
     }

@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::Audit,
     auth::Caller,
+    driver::Progress,
     engine::{ApiError, Engine, Warnings, WriteOptions},
     metrics::Metrics,
     stream::Nodes,
@@ -70,6 +71,10 @@ pub(crate) struct Company {
     pub(crate) audit: Audit,
     /// Counts them.
     pub(crate) metrics: Metrics,
+    /// How far the controllers are.
+    pub(crate) progress: Arc<Progress>,
+    /// The server was told to stop; it still serves for a while.
+    pub(crate) stopping: CancellationToken,
 }
 
 struct Inner {
@@ -77,6 +82,8 @@ struct Inner {
     nodes: Nodes,
     audit: Audit,
     metrics: Metrics,
+    progress: Arc<Progress>,
+    stopping: CancellationToken,
     /// How many objects there were when.
     counted: Mutex<Option<(Instant, Vec<(String, u64)>)>>,
     /// Connections that may still become streams.
@@ -107,6 +114,8 @@ impl Rest {
                 nodes,
                 audit: company.audit,
                 metrics: company.metrics,
+                progress: company.progress,
+                stopping: company.stopping,
                 counted: Mutex::new(None),
                 sessions: Arc::new(Semaphore::new(streams::SESSIONS_MAX)),
                 shutdown,
@@ -180,7 +189,7 @@ impl Context {
             Route::Root => Ok(discovery::root()),
             Route::Version => Ok(health::version()),
             Route::Metrics => metrics::answer(self).await,
-            Route::Health { check, part } => health::check(self, &check, &part),
+            Route::Health { check, part } => health::check(self, &check, &part).await,
             Route::CoreVersions => Ok(discovery::core_versions(&self.headers, &kinds)),
             Route::Groups => Ok(discovery::groups(&self.headers, &kinds)),
             Route::Group(group) => discovery::group(&self.headers, &kinds, &group),

@@ -140,6 +140,8 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
     let company = Company {
         audit: audit.clone(),
         metrics,
+        progress: Arc::default(),
+        stopping: shutdown.clone(),
     };
     let store = Store::open(StoreConfig {
         seal: Some(SealConfig {
@@ -194,10 +196,26 @@ async fn serve(
     bootstrap::kubeconfig(config, port.number, &authority).map_err(ServerError::Bootstrap)?;
 
     // Whatever ends first ends the rest.
-    let stop = shutdown.child_token();
+    let stop = CancellationToken::new();
+    let (told, delay, delayed) = (shutdown.clone(), config.shutdown_delay, stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = delayed.cancelled() => return,
+            () = told.cancelled() => {}
+        }
+        // From here on `/readyz` fails.
+        tokio::time::sleep(delay).await;
+        delayed.cancel();
+    });
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     let planners = planners(planner_config(config, port.number, &authority));
-    let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
+    let mut driver = tokio::spawn(driver::run(
+        engine.clone(),
+        store,
+        planners,
+        company.progress.clone(),
+        stop.clone(),
+    ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
     let rest = Rest::new(engine, nodes.clone(), company, stop.clone());
     let router = Router::new()

@@ -31,6 +31,9 @@ pub(crate) struct ServerArguments {
     pub(crate) advertise: Vec<String>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
+    /// How long to go on serving after the signal to stop; /readyz fails from then on.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) shutdown_delay_duration: Duration,
     #[command(flatten)]
     pub(crate) audit: AuditArguments,
 }
@@ -214,6 +217,7 @@ impl ServerArguments {
             default_not_ready_toleration: cluster.not_ready_toleration,
             encrypted: cluster.encrypt.iter().map(|kind| collection(kind)).collect(),
             encryption_key_age: cluster.encryption_key_age,
+            shutdown_delay: self.shutdown_delay_duration,
             audit: self.audit.into(),
         })
     }

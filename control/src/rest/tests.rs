@@ -2,6 +2,7 @@ mod access;
 mod apply;
 mod audit;
 mod collections;
+mod health;
 mod streams;
 
 use std::time::Instant;
@@ -45,12 +46,18 @@ impl Answer {
     }
 }
 
-async fn server() -> Server {
-    let company = Company {
+/// Nothing written down, nothing counted yet.
+fn company() -> Company {
+    Company {
         audit: Audit::default(),
         metrics: Metrics::new(),
-    };
-    server_with(company).await
+        progress: Arc::new(Progress::complete()),
+        stopping: CancellationToken::new(),
+    }
+}
+
+async fn server() -> Server {
+    server_with(company()).await
 }
 
 async fn server_with(company: Company) -> Server {

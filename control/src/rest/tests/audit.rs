@@ -32,6 +32,7 @@ async fn audited(dir: &Path) -> (Server, Audit) {
     let company = Company {
         audit: audit.clone(),
         metrics,
+        ..company()
     };
     (server_with(company).await, audit)
 }
