@@ -12,6 +12,10 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
+/// As in Kubernetes.
+const REQUESTS_IN_FLIGHT: usize = 400;
+/// As in Kubernetes.
+const MUTATING_IN_FLIGHT: usize = 200;
 /// A quarter of a year.
 const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -58,6 +62,11 @@ pub struct ServerConfig {
     pub encrypted: BTreeSet<String>,
     /// The age at which the key they are encrypted with is replaced.
     pub encryption_key_age: Duration,
+    /// Requests that run at once: those that read, and those that change something. Together they are what priority
+    /// levels share.
+    pub requests_in_flight_max: usize,
+    /// See there.
+    pub mutating_in_flight_max: usize,
     /// How long the server goes on serving after it was told to stop; `/readyz` fails from then on, so that balancers
     /// send their clients elsewhere first.
     pub shutdown_delay: Duration,
@@ -117,6 +126,8 @@ impl Default for ServerConfig {
             default_not_ready_toleration: Duration::from_secs(300),
             encrypted: BTreeSet::from(["secrets".to_owned()]),
             encryption_key_age: ENCRYPTION_KEY_AGE,
+            requests_in_flight_max: REQUESTS_IN_FLIGHT,
+            mutating_in_flight_max: MUTATING_IN_FLIGHT,
             shutdown_delay: Duration::ZERO,
             audit: AuditConfig::default(),
         }

@@ -12,6 +12,8 @@ mod definitions;
 pub mod driver;
 mod durable;
 pub mod engine;
+mod flow;
+mod following;
 pub mod kinds;
 mod metrics;
 pub mod pki;

@@ -25,6 +25,7 @@ mod streams;
 mod subresources;
 mod table;
 mod watch;
+mod watches;
 
 use std::{
     net::IpAddr,
@@ -43,6 +44,7 @@ use crate::{
     auth::Caller,
     driver::Progress,
     engine::{ApiError, Engine, Warnings, WriteOptions},
+    flow::{Flow, FlowMeter},
     metrics::Metrics,
     stream::Nodes,
 };
@@ -50,7 +52,10 @@ use crate::{
 use front::Course;
 use path::{ObjectPath, Route};
 use query::Query;
+use watches::Watches;
 
+/// Bytes of path and query: label selectors with hundreds of values fit.
+const URI_BYTES_MAX: usize = 32 << 10;
 /// How long a request may take that is not a watch and not a log. As in Kubernetes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -71,6 +76,10 @@ pub(crate) struct Company {
     pub(crate) audit: Audit,
     /// Counts them.
     pub(crate) metrics: Metrics,
+    /// How many of them run at once.
+    pub(crate) seats: usize,
+    /// Counts those that wait and are refused.
+    pub(crate) flow: FlowMeter,
     /// How far the controllers are.
     pub(crate) progress: Arc<Progress>,
     /// The server was told to stop; it still serves for a while.
@@ -82,6 +91,8 @@ struct Inner {
     nodes: Nodes,
     audit: Audit,
     metrics: Metrics,
+    flow: Flow,
+    watches: Watches,
     progress: Arc<Progress>,
     stopping: CancellationToken,
     /// How many objects there were when.
@@ -110,10 +121,12 @@ impl Rest {
     pub(crate) fn new(engine: Engine, nodes: Nodes, company: Company, shutdown: CancellationToken) -> Rest {
         Rest {
             inner: Arc::new(Inner {
+                flow: Flow::new(engine.store().clone(), company.seats, company.flow),
                 engine,
                 nodes,
                 audit: company.audit,
                 metrics: company.metrics,
+                watches: Watches::default(),
                 progress: company.progress,
                 stopping: company.stopping,
                 counted: Mutex::new(None),
@@ -134,7 +147,16 @@ impl Rest {
         parts: http::request::Parts,
         body: Body,
     ) -> Result<Response<Body>, ApiError> {
-        let caller = gate::admit(&self.inner.engine, &parts, course)?;
+        if parts
+            .uri
+            .path_and_query()
+            .is_some_and(|uri| uri.as_str().len() > URI_BYTES_MAX)
+        {
+            return Err(ApiError::UriTooLong { limit: URI_BYTES_MAX });
+        }
+        let caller = gate::identify(&self.inner.engine, &parts, course)?;
+        course.take_seat(&caller).await?;
+        gate::authorize(&self.inner.engine, &caller, &parts, course)?;
         let route = course.route.take().ok_or(ApiError::NoSuchPath)?;
         let body = course.tapped(body);
         let context = Context {
@@ -153,12 +175,14 @@ impl Rest {
             if course.is_long {
                 return objects::handle(&context, resource, object, body).await;
             }
-            return within_time(objects::handle(&context, resource, object, body)).await;
+            let timeout = context.query.request_timeout(REQUEST_TIMEOUT)?;
+            return within_time(timeout, objects::handle(&context, resource, object, body)).await;
         }
         if context.method != Method::GET && context.method != Method::HEAD {
             return Err(ApiError::MethodNotAllowed);
         }
-        within_time(context.other(route)).await
+        let timeout = context.query.request_timeout(REQUEST_TIMEOUT)?;
+        within_time(timeout, context.other(route)).await
     }
 }
 
@@ -206,13 +230,14 @@ impl Context {
 }
 
 async fn within_time(
+    timeout: Duration,
     answer: impl Future<Output = Result<Response<Body>, ApiError>>,
 ) -> Result<Response<Body>, ApiError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+    match tokio::time::timeout(timeout, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(ApiError::Timeout(format!(
             "the request did not complete within {} seconds",
-            REQUEST_TIMEOUT.as_secs()
+            timeout.as_secs_f64()
         ))),
     }
 }

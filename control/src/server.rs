@@ -31,6 +31,7 @@ use crate::{
     definitions::Definitions,
     driver,
     engine::{Engine, EngineConfig},
+    flow::{self, FlowMeter},
     metrics::Metrics,
     pki::{self, Authority, ServingCertificate},
     rest::{Company, Rest},
@@ -39,6 +40,8 @@ use crate::{
 };
 
 pub use bootstrap::BootstrapError;
+#[cfg(test)]
+pub(crate) use registration::{flow_schemas, priority_levels};
 
 /// Length of the prefix of one node's range of pod addresses: 254 pods, twice what Kubernetes puts on a node.
 const NODE_PREFIX_LENGTH: u8 = 24;
@@ -137,12 +140,6 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
     let acceptor = acceptor(&config, &authority)?;
     let metrics = Metrics::new();
     let audit = Audit::open(&config.audit, metrics.audit.clone()).map_err(ServerError::Audit)?;
-    let company = Company {
-        audit: audit.clone(),
-        metrics,
-        progress: Arc::default(),
-        stopping: shutdown.clone(),
-    };
     let store = Store::open(StoreConfig {
         seal: Some(SealConfig {
             key_file: path.join("pki").join("store-keys.json"),
@@ -157,7 +154,20 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         number: port,
         acceptor,
     };
-    company.metrics.include(store.meter().collectors());
+    let meter = FlowMeter::new();
+    metrics.include(store.meter().collectors());
+    metrics.include(meter.collectors());
+    let seats = config
+        .requests_in_flight_max
+        .saturating_add(config.mutating_in_flight_max);
+    let company = Company {
+        audit: audit.clone(),
+        metrics,
+        seats,
+        flow: meter,
+        progress: Arc::default(),
+        stopping: shutdown.clone(),
+    };
     let result = serve(&config, port, authority, store.clone(), company, shutdown).await;
     store.close().await;
     audit.close().await;
@@ -217,6 +227,7 @@ async fn serve(
         stop.clone(),
     ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
+    let dangling = tokio::spawn(flow::judge_schemas(engine.clone(), stop.clone()));
     let rest = Rest::new(engine, nodes.clone(), company, stop.clone());
     let router = Router::new()
         .route_service(NODE_STREAM_PATH, nodes.service())
@@ -245,6 +256,7 @@ async fn serve(
         driver.abort();
     }
     definitions.abort();
+    dangling.abort();
     result
 }
 

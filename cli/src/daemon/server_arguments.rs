@@ -31,6 +31,12 @@ pub(crate) struct ServerArguments {
     pub(crate) advertise: Vec<String>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
+    /// Requests that read and run at once. With those that change something it is what priority levels share.
+    #[arg(long, value_name = "COUNT", default_value_t = 400)]
+    pub(crate) max_requests_inflight: usize,
+    /// Requests that change something and run at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    pub(crate) max_mutating_requests_inflight: usize,
     /// How long to go on serving after the signal to stop; /readyz fails from then on.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     pub(crate) shutdown_delay_duration: Duration,
@@ -217,6 +223,8 @@ impl ServerArguments {
             default_not_ready_toleration: cluster.not_ready_toleration,
             encrypted: cluster.encrypt.iter().map(|kind| collection(kind)).collect(),
             encryption_key_age: cluster.encryption_key_age,
+            requests_in_flight_max: self.max_requests_inflight,
+            mutating_in_flight_max: self.max_mutating_requests_inflight,
             shutdown_delay: self.shutdown_delay_duration,
             audit: self.audit.into(),
         })

@@ -28,9 +28,14 @@ use crate::{
     auth::Caller,
     authorization::Request,
     engine::ApiError,
+    flow::Seat,
 };
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const FLOW_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("x-kubernetes-pf-flowschema-uid"),
+    HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid"),
+];
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// Of an id that a client gives its request: that of a UUID, twice.
@@ -52,6 +57,9 @@ pub(super) struct Course {
     labels: Labels,
     begun: Instant,
     tap: Option<Tap>,
+    /// Uids of its flow schema and its priority level.
+    flow: Option<[String; 2]>,
+    seat: Option<Seat>,
     end: Option<End>,
 }
 
@@ -89,6 +97,13 @@ pub(super) async fn pass(rest: Rest, request: HttpRequest<Body>) -> Response<Bod
     tracing::debug!(%method, path, code = response.status().as_u16(), "request");
     if let Ok(id) = HeaderValue::from_str(course.trail.id()) {
         response.headers_mut().insert(AUDIT_ID, id);
+    }
+    // A watch takes a seat only while it begins; all other answers are complete.
+    course.seat = None;
+    for (name, uid) in FLOW_HEADERS.into_iter().zip(course.flow.take().into_iter().flatten()) {
+        if let Ok(uid) = HeaderValue::from_str(&uid) {
+            response.headers_mut().insert(name, uid);
+        }
     }
     course.tell_objects(&headers, &mut response).await;
     let begins = course.is_long && !response.status().is_client_error() && !response.status().is_server_error();
@@ -140,6 +155,8 @@ impl Course {
             labels,
             begun: Instant::now(),
             tap: None,
+            flow: None,
+            seat: None,
             end: None,
         }
     }
@@ -167,6 +184,35 @@ impl Course {
     /// The caller acts as another.
     pub(super) fn impersonated(&mut self, caller: &Caller) {
         self.trail.impersonated(caller);
+    }
+
+    /// Waits until the request may run. Logs and streams last and do little: they take no seat.
+    ///
+    /// # Errors
+    /// When its client has too many others.
+    pub(super) async fn take_seat(&mut self, caller: &Caller) -> Result<(), ApiError> {
+        if self.is_long && !self.labels.is_watch() {
+            return Ok(());
+        }
+        let admission = self
+            .inner
+            .flow
+            .admit(caller, &self.asked)
+            .await
+            .map_err(ApiError::Read)?;
+        self.flow = Some([admission.schema_uid, admission.level_uid]);
+        match admission.seat {
+            Ok(seat) => {
+                self.seat = Some(seat);
+                Ok(())
+            }
+            Err(refusal) => {
+                tracing::debug!(user = caller.user, ?refusal, "too many requests");
+                Err(ApiError::TooManyRequests(
+                    "too many requests, please try again later".to_owned(),
+                ))
+            }
+        }
     }
 
     /// Whether it may be done was decided.

@@ -21,8 +21,8 @@ use crate::{
 /// Answers who the request is to be carried out for; its course learns of it on the way.
 ///
 /// # Errors
-/// When the caller is not who it says, or may not do this.
-pub(super) fn admit(engine: &Engine, parts: &Parts, course: &mut Course) -> Result<Caller, ApiError> {
+/// When the caller is not who it says, or may not act as whom it wants to.
+pub(super) fn identify(engine: &Engine, parts: &Parts, course: &mut Course) -> Result<Caller, ApiError> {
     let connected = parts.extensions.get::<Caller>().cloned();
     let caller = authenticate(engine, connected.unwrap_or_else(Caller::anonymous), &parts.headers);
     course.received(caller.as_ref().ok());
@@ -31,24 +31,32 @@ pub(super) fn admit(engine: &Engine, parts: &Parts, course: &mut Course) -> Resu
         course.impersonated(&other);
         caller = other;
     }
+    Ok(caller)
+}
+
+/// Whether the caller may do this; the request's course learns why.
+///
+/// # Errors
+/// When it may not.
+pub(super) fn authorize(engine: &Engine, caller: &Caller, parts: &Parts, course: &mut Course) -> Result<(), ApiError> {
     if auth::is_public_path(parts.uri.path()) {
-        return Ok(caller);
+        return Ok(());
     }
     let asked = course.asked.clone();
     for asked in std::iter::once(&asked).chain(also_needed(&asked).as_ref()) {
-        let decision = judge(engine, &caller, asked)?;
+        let decision = judge(engine, caller, asked)?;
         course.judged(decision.allowed, &decision.reason);
         if !decision.allowed {
             return Err(forbidden(
                 engine,
-                &caller,
+                caller,
                 asked,
                 course.route.as_ref(),
                 &decision.reason,
             ));
         }
     }
-    Ok(caller)
+    Ok(())
 }
 
 fn judge(engine: &Engine, caller: &Caller, request: &Request) -> Result<Decision, ApiError> {

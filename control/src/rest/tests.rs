@@ -3,6 +3,7 @@ mod apply;
 mod audit;
 mod collections;
 mod health;
+mod limits;
 mod streams;
 
 use std::time::Instant;
@@ -25,6 +26,7 @@ use crate::{
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 const ISSUER: &str = "https://issuer";
+const SEATS: usize = 600;
 const KEPT_REVISIONS: u64 = 10;
 
 struct Server {
@@ -51,6 +53,8 @@ fn company() -> Company {
     Company {
         audit: Audit::default(),
         metrics: Metrics::new(),
+        seats: SEATS,
+        flow: FlowMeter::new(),
         progress: Arc::new(Progress::complete()),
         stopping: CancellationToken::new(),
     }

@@ -31,6 +31,7 @@ use super::{
     path::ObjectPath,
     query::parse_revision,
     status, table,
+    watches::Place,
 };
 use crate::{
     engine::{ApiError, ListOptions, object, read_error, selects},
@@ -50,6 +51,7 @@ pub(super) async fn start(
     path: &ObjectPath,
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
+    let place = context.rest.inner.watches.begin(&context.caller.user)?;
     let (labels, fields) = context.query.selectors(resource)?;
     let request = Request::of(context)?;
     let lifetime = match context.query.timeout()? {
@@ -117,6 +119,7 @@ pub(super) async fn start(
             resource.version,
             resource.plural,
         ]),
+        _place: place,
         ended: false,
     };
     Ok(event_stream(stream::unfold(watch, |mut watch| async move {
@@ -216,6 +219,8 @@ struct Watch {
     shutdown: CancellationToken,
     /// The kind is no longer served, or its schema changed: the client starts again from what there is.
     retired: CancellationToken,
+    /// Among the watches that there may be.
+    _place: Place,
     /// Counts events.
     sent: IntCounter,
     ended: bool,

@@ -30,6 +30,8 @@ const STREAMS_MAX: u32 = 1_000;
 /// Bytes that a client may send ahead per request and per connection: a whole body of the biggest kind in a few turns.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes of a request's headers, its path and query among them; selectors can be long.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// Bytes that wait for one request's client; a reader that is slower than that holds up only itself.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// A client that does not finish its handshake or its headers within this time is not a client.
@@ -117,6 +119,7 @@ async fn connection(
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_WAIT);

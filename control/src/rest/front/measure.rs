@@ -116,6 +116,11 @@ fn of_path(method: &Method, route: Option<&Route>) -> Labels {
 }
 
 impl Labels {
+    /// Whether it is a watch.
+    pub(super) fn is_watch(&self) -> bool {
+        self.verb == "WATCH"
+    }
+
     fn kind(&self) -> &'static str {
         if self.changes { "mutating" } else { "readOnly" }
     }
