@@ -65,7 +65,7 @@ pub struct ServerConfig {
     /// Requests that run at once: those that read, and those that change something. Together they are what priority
     /// levels share.
     pub requests_in_flight_max: usize,
-    /// See there.
+    /// Requests that change something and run at once; see there.
     pub mutating_in_flight_max: usize,
     /// How long the server goes on serving after it was told to stop; `/readyz` fails from then on, so that balancers
     /// send their clients elsewhere first.

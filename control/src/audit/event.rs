@@ -185,5 +185,5 @@ pub(super) fn remove_managed_fields(object: &mut Value) {
 
 /// RFC 3339 in microseconds, as Kubernetes writes `metav1.MicroTime`.
 fn timestamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use api::Timestamp;
 use jiff::{ToSpan as _, civil::DateTime, tz::TimeZone};
 
-const TIME: &str = "%Y-%m-%dT%H-%M-%S.%3f";
+const TIME: &str = "%Y-%m-%dT%H-%M-%S%.3f";
+const TIME_READ: &str = "%Y-%m-%dT%H-%M-%S%.f";
 const TIME_LENGTH: usize = "2026-01-02T03-04-05.678".len();
 
 /// How much is kept.
@@ -56,7 +57,7 @@ fn made(log: &Path, name: &str) -> Option<Timestamp> {
     if time.len() != TIME_LENGTH {
         return None;
     }
-    let time = DateTime::strptime(TIME, time).ok()?;
+    let time = DateTime::strptime(TIME_READ, time).ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 

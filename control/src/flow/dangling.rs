@@ -109,8 +109,8 @@ fn verdict(schema: &Value, levels: &BTreeSet<String>, now: Timestamp) -> Option<
     } else {
         ("True", "NotFound", format!("{start} but there is no such object"))
     };
-    let conditions = schema["status"]["conditions"].as_array().into_iter().flatten();
-    let present = conditions.into_iter().find(|condition| condition["type"] == "Dangling");
+    let mut conditions = schema["status"]["conditions"].as_array().into_iter().flatten();
+    let present = conditions.find(|condition| condition["type"] == "Dangling");
     if present.is_some_and(|present| present["status"] == status && present["message"] == message) {
         return None;
     }
