@@ -106,6 +106,7 @@ impl From<ApiError> for Ended {
 /// Names of requests, by when to look at them again.
 type Deadlines = BTreeMap<String, Timestamp>;
 
+/// Rights are asked for once the store has told every watcher of a change: who keeps them may hear of it after us.
 async fn follow(engine: &Engine, store: &Store, signing: &Signing) -> Result<Infallible, Ended> {
     let watch = |collection: String, after| -> Result<Watcher, ReadError> {
         store.watch(WatchRequest {
@@ -125,18 +126,21 @@ async fn follow(engine: &Engine, store: &Store, signing: &Signing) -> Result<Inf
         tokio::select! {
             event = requests.next() => {
                 let WatchEvent::Change(change) = event? else { continue };
+                store.wait_for(change.revision).await;
                 deadlines.remove(&change.key.name);
                 if let Some(stored) = &change.after {
                     settle(engine, signing, &object::decode(stored)?, &mut deadlines).await?;
                 }
             }
             event = roles.next() => {
-                if let WatchEvent::Change(_) = event? {
+                if let WatchEvent::Change(change) = event? {
+                    store.wait_for(change.revision).await;
                     settle_all(engine, store, signing, &mut deadlines).await?;
                 }
             }
             event = bindings.next() => {
-                if let WatchEvent::Change(_) = event? {
+                if let WatchEvent::Change(change) = event? {
+                    store.wait_for(change.revision).await;
                     settle_all(engine, store, signing, &mut deadlines).await?;
                 }
             }

@@ -14,11 +14,29 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::auth::OidcConfig;
 
+/// As kube-controller-manager's `--cluster-signing-duration`: a year.
+const SIGNING_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// As in Kubernetes.
+const REQUESTS_IN_FLIGHT: usize = 400;
+/// As in Kubernetes.
+const MUTATING_IN_FLIGHT: usize = 200;
 /// A quarter of a year.
 const ENCRYPTION_KEY_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// As kube-controller-manager's `--cluster-signing-duration`: a year.
-const SIGNING_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// What of requests is written down, and where. The meaning is that of kube-apiserver's `--audit-*` flags.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// An `audit.k8s.io/v1` Policy; without one nothing is written.
+    pub policy_file: Option<PathBuf>,
+    /// The log's file; `-` is standard output. Without one nothing is written.
+    pub log_path: Option<PathBuf>,
+    /// Size in MiB at which the file is put aside.
+    pub size_mb_max: u64,
+    /// Older files that are kept; 0: all.
+    pub backups_max: usize,
+    /// Days that older files are kept; 0: for ever.
+    pub age_days_max: u32,
+}
 
 /// Everything [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
@@ -52,6 +70,16 @@ pub struct ServerConfig {
     pub signing_duration: Duration,
     /// The issuer whose ID tokens are taken, if there is one.
     pub oidc: Option<OidcConfig>,
+    /// Requests that run at once: those that read, and those that change something. Together they are what priority
+    /// levels share.
+    pub requests_in_flight_max: usize,
+    /// Requests that change something and run at once; see there.
+    pub mutating_in_flight_max: usize,
+    /// How long the server goes on serving after it was told to stop; `/readyz` fails from then on, so that balancers
+    /// send their clients elsewhere first.
+    pub shutdown_delay: Duration,
+    /// The audit log.
+    pub audit: AuditConfig,
 }
 
 impl ServerConfig {
@@ -108,6 +136,10 @@ impl Default for ServerConfig {
             encryption_key_age: ENCRYPTION_KEY_AGE,
             signing_duration: SIGNING_DURATION,
             oidc: None,
+            requests_in_flight_max: REQUESTS_IN_FLIGHT,
+            mutating_in_flight_max: MUTATING_IN_FLIGHT,
+            shutdown_delay: Duration::ZERO,
+            audit: AuditConfig::default(),
         }
     }
 }

@@ -16,6 +16,10 @@ mod token_secrets;
 
 use std::{
     error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,12 +52,73 @@ const PLANNED_AT_ONCE_MAX: usize = 64;
 /// How long the driver waits before it reads the store again after the disk failed.
 const READ_RETRY: Duration = Duration::from_secs(1);
 
+/// How far the controllers are, for who asks from outside.
+#[derive(Debug, Default)]
+pub struct Progress {
+    is_running: AtomicBool,
+    has_read_all: AtomicBool,
+}
+
+impl Progress {
+    /// Of a loop that runs and has read everything.
+    #[cfg(test)]
+    pub(crate) fn complete() -> Progress {
+        Progress {
+            is_running: AtomicBool::new(true),
+            has_read_all: AtomicBool::new(true),
+        }
+    }
+
+    /// Of a loop that runs and is still reading.
+    #[cfg(test)]
+    pub(crate) fn reading() -> Progress {
+        Progress {
+            is_running: AtomicBool::new(true),
+            has_read_all: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the loop runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Acquire)
+    }
+
+    /// Whether the loop has read everything there is, and only has to follow what changes.
+    #[must_use]
+    pub fn has_read_all(&self) -> bool {
+        self.has_read_all.load(Ordering::Acquire)
+    }
+}
+
+/// Says that the loop runs, until it is dropped, however that happens.
+struct Runs(Arc<Progress>);
+
+impl Runs {
+    fn begin(progress: Arc<Progress>) -> Runs {
+        progress.is_running.store(true, Ordering::Release);
+        Runs(progress)
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.is_running.store(false, Ordering::Release);
+    }
+}
+
 /// Runs the controllers until `shutdown`, or until the store is closed. Plans under way are finished.
-pub async fn run(engine: Engine, store: Store, planners: Vec<Box<dyn Planner>>, shutdown: CancellationToken) {
+pub async fn run(
+    engine: Engine,
+    store: Store,
+    planners: Vec<Box<dyn Planner>>,
+    progress: Arc<Progress>,
+    shutdown: CancellationToken,
+) {
     let (recorder, recorded) = recorder::start(engine.clone(), shutdown.clone());
     let expiring = tokio::spawn(expiry::run(engine.clone(), store.clone(), shutdown.clone()));
     let filling = tokio::spawn(token_secrets::run(engine.clone(), store.clone(), shutdown.clone()));
-    run_with(engine, store, planners, recorder, shutdown.clone()).await;
+    run_with(engine, store, planners, recorder, progress, shutdown.clone()).await;
     shutdown.cancel();
     for task in [recorded, expiring, filling] {
         if let Err(error) = task.await {
@@ -68,13 +133,16 @@ async fn run_with<H: Hands>(
     store: Store,
     planners: Vec<Box<dyn Planner>>,
     announcements: mpsc::Sender<Record>,
+    progress: Arc<Progress>,
     shutdown: CancellationToken,
 ) {
+    let _runs = Runs::begin(progress.clone());
     let mut driver = Driver {
         hands,
         store,
         planners,
         announcements,
+        progress,
         world: World::default(),
         queue: Queue::default(),
         running: JoinSet::new(),
@@ -94,6 +162,7 @@ struct Driver<H> {
     store: Store,
     planners: Vec<Box<dyn Planner>>,
     announcements: mpsc::Sender<Record>,
+    progress: Arc<Progress>,
     world: World,
     queue: Queue,
     running: JoinSet<(Task, Outcome)>,
@@ -156,11 +225,13 @@ impl<H: Hands> Driver<H> {
 
     /// Reads the whole store, wants every key, and watches from there; none if the store is closed.
     async fn begin(&mut self) -> Option<Watcher> {
+        self.progress.has_read_all.store(false, Ordering::Release);
         loop {
             match fold::load(&self.store).and_then(|world| Ok((self.watch(world.revision)?, world))) {
                 Ok((watcher, world)) => {
                     let before = std::mem::replace(&mut self.world, world);
                     self.want_everything(&before);
+                    self.progress.has_read_all.store(true, Ordering::Release);
                     return Some(watcher);
                 }
                 Err(ReadError::Closed) => return None,

@@ -1,7 +1,8 @@
 //! An index of some collections that is current whenever it is asked, without a task of its own: when a commit has
 //! returned, every watcher has been handed it, so whoever asks takes in first what waits.
 //!
-//! Never here: what an index answers.
+//! Who was handed a change by a watch of its own may be earlier than an index, and waits for the store to have the
+//! change's revision before it asks. Never here: what an index answers.
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //! Never here: the agent, the dataplane, aya.
 
 mod admission;
+mod audit;
 pub mod auth;
 mod authorization;
 mod certificates;
@@ -12,8 +13,10 @@ mod definitions;
 pub mod driver;
 mod durable;
 pub mod engine;
-pub mod followed;
-mod kinds;
+mod flow;
+mod followed;
+pub mod kinds;
+mod metrics;
 pub mod pki;
 mod reach;
 mod rest;
@@ -22,5 +25,6 @@ mod spdy;
 pub mod store;
 pub mod stream;
 
-pub use config::ServerConfig;
+pub use audit::AuditError;
+pub use config::{AuditConfig, ServerConfig};
 pub use server::{BootstrapError, ServerError, TlsError, run};

@@ -7,8 +7,10 @@ mod body;
 mod collection;
 mod components;
 mod discovery;
+mod front;
 mod gate;
 mod health;
+mod metrics;
 mod negotiate;
 mod nodes;
 mod objects;
@@ -23,26 +25,37 @@ mod streams;
 mod subresources;
 mod table;
 mod watch;
+mod watches;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::body::Body;
-use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 use crate::{
+    audit::Audit,
     auth::Caller,
+    driver::Progress,
     engine::{ApiError, Engine, Warnings, WriteOptions},
+    flow::{Flow, FlowMeter},
+    metrics::Metrics,
     stream::Nodes,
 };
 
+use front::Course;
 use path::{ObjectPath, Route};
 use query::Query;
+use watches::Watches;
 
+/// Bytes of path and query: label selectors with hundreds of values fit.
+const URI_BYTES_MAX: usize = 32 << 10;
 /// How long a request may take that is not a watch and not a log. As in Kubernetes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -52,9 +65,38 @@ pub(crate) struct Rest {
     inner: Arc<Inner>,
 }
 
+/// The address that a request's connection comes from; in the extensions of each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What goes along with every request.
+#[derive(Clone)]
+pub(crate) struct Company {
+    /// Writes requests down.
+    pub(crate) audit: Audit,
+    /// Counts them.
+    pub(crate) metrics: Metrics,
+    /// How many of them run at once.
+    pub(crate) seats: usize,
+    /// Counts those that wait and are refused.
+    pub(crate) flow: FlowMeter,
+    /// How far the controllers are.
+    pub(crate) progress: Arc<Progress>,
+    /// The server was told to stop; it still serves for a while.
+    pub(crate) stopping: CancellationToken,
+}
+
 struct Inner {
     engine: Engine,
     nodes: Nodes,
+    audit: Audit,
+    metrics: Metrics,
+    flow: Flow,
+    watches: Watches,
+    progress: Arc<Progress>,
+    stopping: CancellationToken,
+    /// How many objects there were when.
+    counted: Mutex<Option<(Instant, Vec<(String, u64)>)>>,
     /// Connections that may still become streams.
     sessions: Arc<Semaphore>,
     /// Ends watches and streams, so that a server that is told to stop does.
@@ -76,11 +118,18 @@ struct Context {
 impl Rest {
     /// A server of this engine's objects and of these nodes' logs and maps.
     #[must_use]
-    pub(crate) fn new(engine: Engine, nodes: Nodes, shutdown: CancellationToken) -> Rest {
+    pub(crate) fn new(engine: Engine, nodes: Nodes, company: Company, shutdown: CancellationToken) -> Rest {
         Rest {
             inner: Arc::new(Inner {
+                flow: Flow::new(engine.store().clone(), company.seats, company.flow),
                 engine,
                 nodes,
+                audit: company.audit,
+                metrics: company.metrics,
+                watches: Watches::default(),
+                progress: company.progress,
+                stopping: company.stopping,
+                counted: Mutex::new(None),
                 sessions: Arc::new(Semaphore::new(streams::SESSIONS_MAX)),
                 shutdown,
             }),
@@ -89,33 +138,28 @@ impl Rest {
 
     /// Answers one request. The caller is in its extensions.
     pub(crate) async fn handle(self, request: Request<Body>) -> Response<Body> {
-        let caller = request
-            .extensions()
-            .get::<Caller>()
-            .cloned()
-            .unwrap_or_else(Caller::anonymous);
-        let (parts, body) = request.into_parts();
-        let (method, path, user) = (parts.method.clone(), parts.uri.path().to_owned(), caller.user.clone());
-        let (body, remainder) = remainder::lend(body);
-        // A request that hits a bug must not take the other requests of its connection with it.
-        let answer = AssertUnwindSafe(self.answer(caller, parts, body)).catch_unwind().await;
-        let response = match answer {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => status::refuse(&error),
-            Err(_) => status::refuse(&ApiError::Panicked),
-        };
-        if response.status().is_client_error() || response.status().is_server_error() {
-            remainder.discard().await;
-        }
-        debug!(%method, path, user, code = response.status().as_u16(), "request");
-        response
+        front::pass(self, request).await
     }
 
-    async fn answer(self, caller: Caller, parts: http::request::Parts, body: Body) -> Result<Response<Body>, ApiError> {
-        let route = path::parse(parts.uri.path());
-        gate::prepare(&self.inner.engine, &caller, &parts.headers).await;
-        let caller = gate::admit(&self.inner.engine, caller, &parts, route.as_ref())?;
-        let route = route.ok_or(ApiError::NoSuchPath)?;
+    async fn answer(
+        self,
+        course: &mut Course,
+        parts: http::request::Parts,
+        body: Body,
+    ) -> Result<Response<Body>, ApiError> {
+        if parts
+            .uri
+            .path_and_query()
+            .is_some_and(|uri| uri.as_str().len() > URI_BYTES_MAX)
+        {
+            return Err(ApiError::UriTooLong { limit: URI_BYTES_MAX });
+        }
+        gate::prepare(&self.inner.engine, &parts).await;
+        let caller = gate::identify(&self.inner.engine, &parts, course)?;
+        course.take_seat(&caller).await?;
+        gate::authorize(&self.inner.engine, &caller, &parts, course)?;
+        let route = course.route.take().ok_or(ApiError::NoSuchPath)?;
+        let body = course.tapped(body);
         let context = Context {
             rest: self,
             caller,
@@ -129,15 +173,17 @@ impl Rest {
             let resource = object
                 .resource(&context.engine().registry().kinds())
                 .ok_or(ApiError::NoSuchPath)?;
-            if is_long(&context, object) {
+            if course.is_long {
                 return objects::handle(&context, resource, object, body).await;
             }
-            return within_time(objects::handle(&context, resource, object, body)).await;
+            let timeout = context.query.request_timeout(REQUEST_TIMEOUT)?;
+            return within_time(timeout, objects::handle(&context, resource, object, body)).await;
         }
         if context.method != Method::GET && context.method != Method::HEAD {
             return Err(ApiError::MethodNotAllowed);
         }
-        within_time(context.other(route)).await
+        let timeout = context.query.request_timeout(REQUEST_TIMEOUT)?;
+        within_time(timeout, context.other(route)).await
     }
 }
 
@@ -167,7 +213,8 @@ impl Context {
         match route {
             Route::Root => Ok(discovery::root()),
             Route::Version => Ok(health::version()),
-            Route::Health { check, part } => health::check(self, &check, &part),
+            Route::Metrics => metrics::answer(self).await,
+            Route::Health { check, part } => health::check(self, &check, &part).await,
             Route::CoreVersions => Ok(discovery::core_versions(&self.headers, &kinds)),
             Route::Groups => Ok(discovery::groups(&self.headers, &kinds)),
             Route::Group(group) => discovery::group(&self.headers, &kinds, &group),
@@ -184,21 +231,22 @@ impl Context {
 }
 
 async fn within_time(
+    timeout: Duration,
     answer: impl Future<Output = Result<Response<Body>, ApiError>>,
 ) -> Result<Response<Body>, ApiError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+    match tokio::time::timeout(timeout, answer).await {
         Ok(answer) => answer,
         Err(_) => Err(ApiError::Timeout(format!(
             "the request did not complete within {} seconds",
-            REQUEST_TIMEOUT.as_secs()
+            timeout.as_secs_f64()
         ))),
     }
 }
 
 /// Watches and logs last as long as their reader wants; streams have limits of their own.
-fn is_long(context: &Context, object: &ObjectPath) -> bool {
+fn is_long(query: &Query, object: &ObjectPath) -> bool {
     let subresource = object.subresource.as_str();
-    context.query.flag("watch")
+    query.flag("watch")
         || matches!(subresource, "log" | "exec" | "attach" | "portforward")
         || subresources::is_proxy(subresource)
 }

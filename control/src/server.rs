@@ -26,18 +26,23 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
+    audit::{Audit, AuditError},
     auth::{OpenOidcError, OpenTokensError, Tokens},
     certificates::{self, Signing},
     definitions::Definitions,
     driver,
     engine::{Engine, EngineConfig},
+    flow::{self, FlowMeter},
+    metrics::Metrics,
     pki::{self, Authority, ServingCertificate},
-    rest::Rest,
+    rest::{Company, Rest},
     store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
 };
 
 pub use bootstrap::BootstrapError;
+#[cfg(test)]
+pub(crate) use registration::{flow_schemas, priority_levels};
 
 /// Length of the prefix of one node's range of pod addresses: 254 pods, twice what Kubernetes puts on a node.
 const NODE_PREFIX_LENGTH: u8 = 24;
@@ -79,6 +84,9 @@ pub enum ServerError {
     /// A certificate cannot be issued.
     #[error("issue certificates")]
     Issue(#[source] pki::IssueError),
+    /// The audit log cannot be opened.
+    #[error("start the audit log")]
+    Audit(#[source] AuditError),
     /// TLS cannot be set up.
     #[error("set up TLS")]
     Tls(#[source] TlsError),
@@ -134,6 +142,8 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         .map_or(config.listen.port(), |address| address.port());
     let authority = Authority::open(&path.join("pki")).map_err(ServerError::Authority)?;
     let acceptor = acceptor(&config, &authority)?;
+    let metrics = Metrics::new();
+    let audit = Audit::open(&config.audit, metrics.audit.clone()).map_err(ServerError::Audit)?;
     let store = Store::open(StoreConfig {
         seal: Some(SealConfig {
             key_file: path.join("pki").join("store-keys.json"),
@@ -143,18 +153,44 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         ..StoreConfig::new(path.join("store.redb"))
     })
     .map_err(ServerError::Store)?;
-    let result = serve(&config, listener, port, acceptor, authority, store.clone(), shutdown).await;
+    let port = Port {
+        listener,
+        number: port,
+        acceptor,
+    };
+    let meter = FlowMeter::new();
+    metrics.include(store.meter().collectors());
+    metrics.include(meter.collectors());
+    let seats = config
+        .requests_in_flight_max
+        .saturating_add(config.mutating_in_flight_max);
+    let company = Company {
+        audit: audit.clone(),
+        metrics,
+        seats,
+        flow: meter,
+        progress: Arc::default(),
+        stopping: shutdown.clone(),
+    };
+    let result = serve(&config, port, authority, store.clone(), company, shutdown).await;
     store.close().await;
+    audit.close().await;
     result
+}
+
+/// The one port.
+struct Port {
+    listener: TcpListener,
+    number: u16,
+    acceptor: TlsAcceptor,
 }
 
 async fn serve(
     config: &ServerConfig,
-    listener: TcpListener,
-    port: u16,
-    acceptor: TlsAcceptor,
+    port: Port,
     authority: Authority,
     store: Store,
+    company: Company,
     shutdown: CancellationToken,
 ) -> Result<(), ServerError> {
     let tokens = Tokens::open(
@@ -175,28 +211,55 @@ async fn serve(
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
         .map_err(ServerError::Bootstrap)?;
-    bootstrap::kubeconfig(config, port, &authority).map_err(ServerError::Bootstrap)?;
+    bootstrap::kubeconfig(config, port.number, &authority).map_err(ServerError::Bootstrap)?;
 
     // Whatever ends first ends the rest.
-    let stop = shutdown.child_token();
+    let stop = CancellationToken::new();
+    let (told, delay, delayed) = (shutdown.clone(), config.shutdown_delay, stop.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = delayed.cancelled() => return,
+            () = told.cancelled() => {}
+        }
+        // From here on `/readyz` fails.
+        tokio::time::sleep(delay).await;
+        delayed.cancel();
+    });
     let nodes = Nodes::start(engine.clone(), authority.clone(), config, stop.clone());
     engine.reach_through(&nodes);
-    let planners = planners(planner_config(config, port, &authority));
     let signing = Signing {
         authority: authority.clone(),
         life_max: config.signing_duration,
     };
     let requests = certificates::run(engine.clone(), store.clone(), signing, stop.clone());
     let requests = tokio::spawn(requests);
-    let mut driver = tokio::spawn(driver::run(engine.clone(), store, planners, stop.clone()));
-    let kubeconfig = tokio::spawn(bootstrap::keep_kubeconfig(config.clone(), port, authority.clone()));
+    let kubeconfig = tokio::spawn(bootstrap::keep_kubeconfig(
+        config.clone(),
+        port.number,
+        authority.clone(),
+    ));
+    let planners = planners(planner_config(config, port.number, &authority));
+    let mut driver = tokio::spawn(driver::run(
+        engine.clone(),
+        store,
+        planners,
+        company.progress.clone(),
+        stop.clone(),
+    ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
-    let rest = Rest::new(engine, nodes.clone(), stop.clone());
+    let dangling = tokio::spawn(flow::judge_schemas(engine.clone(), stop.clone()));
+    let rest = Rest::new(engine, nodes.clone(), company, stop.clone());
     let router = Router::new()
         .route_service(NODE_STREAM_PATH, nodes.service())
         .fallback(move |request: Request| rest.clone().handle(request));
-    info!(port, "serving");
-    let mut serving = std::pin::pin!(listener::serve(listener, acceptor, router, stop.clone(), STOP_WAIT));
+    info!(port = port.number, "serving");
+    let mut serving = std::pin::pin!(listener::serve(
+        port.listener,
+        port.acceptor,
+        router,
+        stop.clone(),
+        STOP_WAIT
+    ));
     let result = tokio::select! {
         () = &mut serving => Ok(()),
         ended = &mut driver => {
@@ -212,7 +275,7 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
-    for task in [definitions, requests, kubeconfig] {
+    for task in [definitions, dangling, requests, kubeconfig] {
         task.abort();
     }
     result

@@ -12,6 +12,7 @@ mod compaction;
 mod database;
 mod hub;
 pub mod machine;
+mod meter;
 mod read;
 mod seal;
 mod tables;
@@ -19,6 +20,7 @@ mod watcher;
 mod writer;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::{Arc, OnceLock, mpsc},
@@ -28,6 +30,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
+pub(crate) use self::meter::StoreMeter;
 use self::{database::Database, hub::Hub, seal::Seal, writer::Request};
 pub use self::{
     database::StorageFailure,
@@ -309,12 +312,14 @@ pub struct WatchRequest {
 struct Shared {
     database: Database,
     hub: Hub,
+    meter: StoreMeter,
 }
 
 struct Handle {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
     permits: Arc<Semaphore>,
+    path: PathBuf,
 }
 
 /// A handle to the store; cheap to clone. The file is closed when the last handle is gone or after
@@ -346,6 +351,7 @@ impl Store {
         let shared = Arc::new(Shared {
             database,
             hub: Hub::new(marks.revision),
+            meter: StoreMeter::new(),
         });
         let requests = writer::spawn(shared.clone(), marks, config).map_err(OpenError::Thread)?;
         Ok(Store {
@@ -353,6 +359,7 @@ impl Store {
                 shared,
                 requests,
                 permits: Arc::new(Semaphore::new(QUEUED_COMMANDS_MAX)),
+                path: config.path.clone(),
             }),
         })
     }
@@ -405,6 +412,26 @@ impl Store {
     /// When the revision is compacted or in the future, or the disk fails.
     pub fn watch(&self, request: WatchRequest) -> Result<Watcher, ReadError> {
         self.watched(Watcher::start(self.handle.shared.clone(), request))
+    }
+
+    /// How many objects each collection has. Costs a walk over all keys.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn counts(&self) -> Result<BTreeMap<String, u64>, ReadError> {
+        self.watched(read::counts(&self.handle.shared.database))
+    }
+
+    /// Bytes of the file; 0 if it cannot be looked at.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        std::fs::metadata(&self.handle.path).map_or(0, |file| file.len())
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub(crate) fn meter(&self) -> &StoreMeter {
+        &self.handle.shared.meter
     }
 
     /// The newest revision that watchers have been handed.

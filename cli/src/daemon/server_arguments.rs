@@ -13,6 +13,9 @@ use ipnet::IpNet;
 
 use super::{API_PORT, DATA_DIR, oidc_arguments::OidcArguments};
 
+/// An audit log's size where none is chosen: what kube-apiserver's 0 means.
+const AUDIT_LOG_MB: u64 = 100;
+
 /// Run the control plane: API server, store, controllers and scheduler.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ServerArguments {
@@ -28,11 +31,57 @@ pub(crate) struct ServerArguments {
     pub(crate) advertise: Vec<String>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
+    /// Requests that read and run at once. With those that change something it is what priority levels share.
+    #[arg(long, value_name = "COUNT", default_value_t = 400)]
+    pub(crate) max_requests_inflight: usize,
+    /// Requests that change something and run at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 200)]
+    pub(crate) max_mutating_requests_inflight: usize,
+    /// How long to go on serving after the signal to stop; /readyz fails from then on.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) shutdown_delay_duration: Duration,
+    #[command(flatten)]
+    pub(crate) audit: AuditArguments,
     /// How long certificates of nodes are good, and certificates that requests ask for at most.
     #[arg(long, value_name = "DURATION", default_value = "365days", value_parser = parse_signing_duration)]
     pub(crate) cluster_signing_duration: Duration,
     #[command(flatten)]
     pub(crate) oidc: OidcArguments,
+}
+
+/// What of requests is written down; named as kube-apiserver names it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AuditArguments {
+    /// An audit.k8s.io/v1 Policy that says which requests are written to the audit log; without one none are.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_policy_file: Option<PathBuf>,
+    /// The audit log's file, one JSON event a line; - is standard output.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) audit_log_path: Option<PathBuf>,
+    /// Size in MB at which the audit log is put aside and a new one begun; 0: 100.
+    #[arg(long, value_name = "MB", default_value_t = 0)]
+    pub(crate) audit_log_maxsize: u64,
+    /// Older audit logs that are kept; 0: all.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) audit_log_maxbackup: usize,
+    /// Days that older audit logs are kept; 0: for ever.
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    pub(crate) audit_log_maxage: u32,
+}
+
+impl From<AuditArguments> for control::AuditConfig {
+    fn from(arguments: AuditArguments) -> Self {
+        control::AuditConfig {
+            policy_file: arguments.audit_policy_file,
+            log_path: arguments.audit_log_path,
+            size_mb_max: match arguments.audit_log_maxsize {
+                0 => AUDIT_LOG_MB,
+                size => size,
+            },
+            backups_max: arguments.audit_log_maxbackup,
+            age_days_max: arguments.audit_log_maxage,
+        }
+    }
 }
 
 /// What the cluster is made of; the same for every way of starting a server.
@@ -191,6 +240,10 @@ impl ServerArguments {
             encryption_key_age: cluster.encryption_key_age,
             signing_duration: self.cluster_signing_duration,
             oidc: self.oidc.config(),
+            requests_in_flight_max: self.max_requests_inflight,
+            mutating_in_flight_max: self.max_mutating_requests_inflight,
+            shutdown_delay: self.shutdown_delay_duration,
+            audit: self.audit.into(),
         })
     }
 }

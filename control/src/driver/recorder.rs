@@ -3,10 +3,13 @@
 //! The same event again within a short time is counted in memory and written with the next one after it, so that a
 //! planner that says the same at every plan costs one write per interval. An event's object is named for the moment
 //! the event was first heard of, so that lists, which are in the order of names, show an object's events in the order
-//! in which they happened, even within one second. Which object counts what is forgotten with the process: then the
+//! in which they happened, even within one second. Events that differ only in their messages are combined when there are
+//! many (`similar`). Which object counts what is forgotten with the process: then the
 //! same event begins a new one. Events are for people: what does not fit the queue is dropped, and a failed write is
 //! not repeated.
 //! Source: Kubernetes API reference, Event v1 core; client-go, `tools/record` (names with a time).
+
+mod similar;
 
 use std::{
     collections::HashMap,
@@ -21,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use self::similar::Similar;
 use super::hands::resource_of;
 use crate::engine::{ApiError, Caller, Engine, Patch, SERVER_MANAGER, WriteOptions};
 
@@ -90,13 +94,16 @@ pub(crate) fn start(engine: Engine, shutdown: CancellationToken) -> (mpsc::Sende
     let (sender, mut records) = mpsc::channel(QUEUED_RECORDS_MAX);
     let task = tokio::spawn(async move {
         let mut repeats = Repeats::default();
+        let mut similar = Similar::default();
         let mut writes = FuturesUnordered::new();
         loop {
             tokio::select! {
                 record = records.recv(), if writes.len() < CONCURRENT_WRITES_MAX => {
                     let Some(record) = record else { return };
-                    if let Some(entry) = repeats.admit(&record, Instant::now(), Timestamp::now()) {
-                        writes.push(record_one(&engine, record, entry));
+                    let clock = Instant::now();
+                    let told = similar.combine(record, clock);
+                    if let Some(entry) = repeats.admit(&told.same, clock, Timestamp::now()) {
+                        writes.push(record_one(&engine, told.record, entry));
                     }
                 }
                 Some(()) = writes.next() => {}
@@ -193,7 +200,12 @@ async fn write(engine: &Engine, record: &Record, entry: Entry) -> Result<(), Api
         match engine.get(events, namespace, &name) {
             Ok(before) => {
                 let total = before["count"].as_u64().unwrap_or(1) + u64::from(entry.count);
-                let patch = Patch::Merge(json!({ "count": total, "lastTimestamp": timestamp(entry.now) }));
+                let patch = Patch::Merge(json!({
+                    "count": total,
+                    "lastTimestamp": timestamp(entry.now),
+                    // That of a combined event is the newest one.
+                    "message": shortened(&record.message),
+                }));
                 return match engine
                     .patch(&caller, events, namespace, &name, None, patch, &options)
                     .await

@@ -207,6 +207,7 @@ fn start(planners: Vec<Box<dyn Planner>>, prepare: impl FnOnce(&mut Direct)) -> 
         store.clone(),
         planners,
         sender,
+        Arc::default(),
         shutdown.clone(),
     ));
     Running {
@@ -321,6 +322,7 @@ async fn what_was_there_before_the_start_is_planned() {
         store.clone(),
         vec![Box::new(Replicas)],
         sender,
+        Arc::default(),
         shutdown.clone(),
     ));
     let running = Running {

@@ -204,6 +204,15 @@ pub enum ApiError {
     /// It did not happen in time; the client may try again.
     #[error("{0}")]
     Timeout(String),
+    /// The client has too many requests of this sort under way; it may try again.
+    #[error("{0}")]
+    TooManyRequests(String),
+    /// The path and query are longer than the server takes.
+    #[error("the request's URI is too long: limit is {limit}")]
+    UriTooLong {
+        /// In bytes.
+        limit: usize,
+    },
     /// The server, or the node behind it, cannot serve this now; the client may try again.
     #[error("{0}")]
     Unavailable(String),
@@ -284,6 +293,8 @@ impl ApiError {
             ApiError::TooLarge { .. } => "RequestEntityTooLarge",
             ApiError::UnsupportedMediaType { .. } => "UnsupportedMediaType",
             ApiError::NotAcceptable { .. } => "NotAcceptable",
+            ApiError::TooManyRequests(_) => "TooManyRequests",
+            ApiError::UriTooLong { .. } => "RequestURITooLong",
             ApiError::Unavailable(_) => "ServiceUnavailable",
             ApiError::Denied(denial) => &denial.reason,
             ApiError::Node { status, .. } => match status {
@@ -339,6 +350,7 @@ impl ApiError {
                 "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
                 "retryAfterSeconds": 1,
             })),
+            ApiError::TooManyRequests(_) => Some(json!({ "retryAfterSeconds": 1 })),
             ApiError::NoSuchPath => Some(json!({})),
             _ => None,
         }

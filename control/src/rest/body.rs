@@ -14,7 +14,7 @@ use super::{
 use crate::engine::{ApiError, Application, DeleteOptions, FieldValidation, Patch, WriteOptions, strict_error};
 
 /// As in Kubernetes: a few times the biggest object that the store should hold.
-const BODY_BYTES_MAX: usize = 3 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 3 << 20;
 const OBJECT_TYPES: &[&str] = &[
     "application/json",
     "application/yaml",

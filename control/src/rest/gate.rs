@@ -7,62 +7,88 @@ use api::{Timestamp, selector::FieldSelector};
 use http::{HeaderMap, header, request::Parts};
 
 use super::{
+    front::Course,
     path::{ObjectPath, Route},
     query::Query,
     verb,
 };
 use crate::{
     auth::{self, Caller, Impersonation},
-    authorization::{Request, ResourceRequest, refusal},
+    authorization::{Decision, Request, ResourceRequest, refusal},
     engine::{ApiError, Engine, Target},
 };
 
 /// Fetches what is needed to tell whom the request's token stands for. Returns soon, whatever comes of it.
-pub(super) async fn prepare(engine: &Engine, caller: &Caller, headers: &HeaderMap) {
-    if caller.is_anonymous()
-        && let Some(token) = bearer_token(headers)
-    {
+pub(super) async fn prepare(engine: &Engine, parts: &Parts) {
+    let is_known = parts
+        .extensions
+        .get::<Caller>()
+        .is_some_and(|caller| !caller.is_anonymous());
+    if let Some(token) = bearer_token(&parts.headers).filter(|_| !is_known) {
         auth::prepare(engine.tokens(), token).await;
     }
 }
 
-/// Answers who the request is to be carried out for.
+/// Answers who the request is to be carried out for; its course learns of it on the way.
 ///
 /// # Errors
-/// When the caller is not who it says, or may not do this.
-pub(super) fn admit(engine: &Engine, caller: Caller, parts: &Parts, route: Option<&Route>) -> Result<Caller, ApiError> {
-    let caller = authenticate(engine, caller, &parts.headers)?;
-    let caller = impersonate(engine, caller, &parts.headers)?;
-    if auth::is_public_path(parts.uri.path()) {
-        return Ok(caller);
-    }
-    let request = request(parts, route);
-    may(engine, &caller, &request, route)?;
-    if let Some(also) = also_needed(&request) {
-        may(engine, &caller, &also, route)?;
+/// When the caller is not who it says, or may not act as whom it wants to.
+pub(super) fn identify(engine: &Engine, parts: &Parts, course: &mut Course) -> Result<Caller, ApiError> {
+    let connected = parts.extensions.get::<Caller>().cloned();
+    let caller = authenticate(engine, connected.unwrap_or_else(Caller::anonymous), &parts.headers);
+    course.received(caller.as_ref().ok());
+    let mut caller = caller?;
+    if let Some(other) = impersonate(engine, &caller, &parts.headers)? {
+        course.impersonated(&other);
+        caller = other;
     }
     Ok(caller)
 }
 
-fn may(engine: &Engine, caller: &Caller, request: &Request, route: Option<&Route>) -> Result<(), ApiError> {
-    let reason = match caller.is_anonymous() {
-        // Whatever bindings say: who wants more than health must say who it is.
-        true => String::new(),
-        false => {
-            let decision = engine.access().decide(caller, request).map_err(ApiError::Read)?;
-            if decision.allowed {
-                return Ok(());
-            }
-            decision.reason
+/// Whether the caller may do this; the request's course learns why.
+///
+/// # Errors
+/// When it may not.
+pub(super) fn authorize(engine: &Engine, caller: &Caller, parts: &Parts, course: &mut Course) -> Result<(), ApiError> {
+    if auth::is_public_path(parts.uri.path()) {
+        return Ok(());
+    }
+    let asked = course.asked.clone();
+    for asked in std::iter::once(&asked).chain(also_needed(&asked).as_ref()) {
+        let decision = judge(engine, caller, asked)?;
+        course.judged(decision.allowed, &decision.reason);
+        if !decision.allowed {
+            return Err(forbidden(
+                engine,
+                caller,
+                asked,
+                course.route.as_ref(),
+                &decision.reason,
+            ));
         }
-    };
-    let detail = refusal(caller, request, &reason);
+    }
+    Ok(())
+}
+
+fn judge(engine: &Engine, caller: &Caller, request: &Request) -> Result<Decision, ApiError> {
+    if caller.is_anonymous() {
+        // Whatever bindings say: who wants more than health must say who it is.
+        return Ok(Decision {
+            allowed: false,
+            reason: String::new(),
+        });
+    }
+    engine.access().decide(caller, request).map_err(ApiError::Read)
+}
+
+fn forbidden(engine: &Engine, caller: &Caller, request: &Request, route: Option<&Route>, reason: &str) -> ApiError {
+    let detail = refusal(caller, request, reason);
     match route {
         Some(Route::Objects(object)) => match object.resource(&engine.registry().kinds()) {
-            Some(resource) => Err(ApiError::forbidden(Target::new(resource, &object.name), detail)),
-            None => Err(ApiError::ForbiddenPath(detail)),
+            Some(resource) => ApiError::forbidden(Target::new(resource, &object.name), detail),
+            None => ApiError::ForbiddenPath(detail),
         },
-        _ => Err(ApiError::ForbiddenPath(detail)),
+        _ => ApiError::ForbiddenPath(detail),
     }
 }
 
@@ -102,19 +128,20 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
 }
 
-fn impersonate(engine: &Engine, caller: Caller, headers: &HeaderMap) -> Result<Caller, ApiError> {
+/// Whom the caller wants to act as, which it may.
+fn impersonate(engine: &Engine, caller: &Caller, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
     let wanted = Impersonation::parse(headers).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-    let Some(wanted) = wanted else { return Ok(caller) };
+    let Some(wanted) = wanted else { return Ok(None) };
     for request in wanted.requests() {
-        let decision = engine.access().decide(&caller, &request).map_err(ApiError::Read)?;
+        let decision = engine.access().decide(caller, &request).map_err(ApiError::Read)?;
         if caller.is_anonymous() || !decision.allowed {
             let Request::Resource(asked) = &request else { continue };
-            let detail = refusal(&caller, &request, &decision.reason);
+            let detail = refusal(caller, &request, &decision.reason);
             return Err(ApiError::forbidden(impersonated(asked), detail));
         }
     }
     tracing::info!(user = caller.user, r#as = ?wanted, "impersonation");
-    Ok(wanted.into_caller())
+    Ok(Some(wanted.into_caller()))
 }
 
 /// What an impersonation is of, as refusals name it.
@@ -135,7 +162,7 @@ fn impersonated(request: &ResourceRequest) -> Target {
 }
 
 /// What a request asks to do, as rules see it.
-fn request(parts: &Parts, route: Option<&Route>) -> Request {
+pub(super) fn request(parts: &Parts, route: Option<&Route>) -> Request {
     match route {
         Some(Route::Objects(object)) => Request::Resource(with_objects(parts, object)),
         _ => Request::Path {

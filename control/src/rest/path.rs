@@ -12,6 +12,8 @@ pub(super) enum Route {
     Root,
     /// `/version`
     Version,
+    /// `/metrics`
+    Metrics,
     /// `/healthz`, `/livez`, `/readyz` and their parts.
     Health {
         /// Which of the three.
@@ -89,6 +91,7 @@ pub(super) fn parse(path: &str) -> Option<Route> {
     Some(match segments.as_slice() {
         [] => Route::Root,
         ["version"] => Route::Version,
+        ["metrics"] => Route::Metrics,
         [check @ ("healthz" | "livez" | "readyz"), rest @ ..] => Route::Health {
             check: (*check).to_owned(),
             part: rest.join("/"),

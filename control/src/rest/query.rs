@@ -226,6 +226,23 @@ impl Query {
         }
     }
 
+    /// How long the request may take: what the client says, but at most `max`.
+    ///
+    /// # Errors
+    /// When `timeout` is no duration.
+    pub(super) fn request_timeout(&self, max: Duration) -> Result<Duration, ApiError> {
+        let text = self.get("timeout");
+        if text.is_empty() {
+            return Ok(max);
+        }
+        let wanted = duration(text).ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "invalid timeout specified in the request URL - time: invalid duration {text:?}"
+            ))
+        })?;
+        Ok(if wanted.is_zero() { max } else { wanted.min(max) })
+    }
+
     /// How long a watch may last at most.
     ///
     /// # Errors
@@ -276,6 +293,35 @@ pub(super) fn manager_of_agent(user_agent: &str) -> String {
         name.push(letter);
     }
     name
+}
+
+/// A duration as Go writes it: `1m30s`, `1.5h`, `300ms`; `None` if it is none, or negative.
+fn duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let length = tail.find(|letter: char| letter.is_ascii_digit() || letter == '.');
+        let (unit, tail) = tail.split_at(length.unwrap_or(tail.len()));
+        let unit_seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * unit_seconds;
+        rest = tail;
+    }
+    (!text.is_empty())
+        .then(|| Duration::try_from_secs_f64(seconds).ok())
+        .flatten()
 }
 
 /// A resourceVersion from a client.

@@ -25,6 +25,8 @@ pub(super) fn code(error: &ApiError) -> StatusCode {
         "Expired" => StatusCode::GONE,
         "Timeout" => StatusCode::GATEWAY_TIMEOUT,
         "RequestEntityTooLarge" => StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestURITooLong" => StatusCode::URI_TOO_LONG,
+        "TooManyRequests" => StatusCode::TOO_MANY_REQUESTS,
         "UnsupportedMediaType" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "NotAcceptable" => StatusCode::NOT_ACCEPTABLE,
         "ServiceUnavailable" => StatusCode::SERVICE_UNAVAILABLE,
@@ -73,7 +75,7 @@ pub(super) fn refuse(error: &ApiError) -> Response<Body> {
     let mut response = json(code, &failure(error));
     if matches!(
         error,
-        ApiError::TooLargeResourceVersion { .. } | ApiError::Unavailable(_)
+        ApiError::TooLargeResourceVersion { .. } | ApiError::TooManyRequests(_) | ApiError::Unavailable(_)
     ) {
         response
             .headers_mut()

@@ -1,7 +1,10 @@
 mod access;
 mod apply;
+mod audit;
 mod certificates;
 mod collections;
+mod health;
+mod limits;
 mod restriction;
 mod streams;
 mod webhooks;
@@ -26,6 +29,7 @@ use crate::{
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 const ISSUER: &str = "https://issuer";
+const SEATS: usize = 600;
 const KEPT_REVISIONS: u64 = 10;
 
 struct Server {
@@ -47,7 +51,23 @@ impl Answer {
     }
 }
 
+/// Nothing written down, nothing counted yet.
+fn company() -> Company {
+    Company {
+        audit: Audit::default(),
+        metrics: Metrics::new(),
+        seats: SEATS,
+        flow: FlowMeter::new(),
+        progress: Arc::new(Progress::complete()),
+        stopping: CancellationToken::new(),
+    }
+}
+
 async fn server() -> Server {
+    server_with(company()).await
+}
+
+async fn server_with(company: Company) -> Server {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(StoreConfig {
         kept_revisions: KEPT_REVISIONS,
@@ -71,7 +91,7 @@ async fn server() -> Server {
     let nodes = Nodes::start(engine.clone(), authority, &config, shutdown.clone());
     engine.reach_through(&nodes);
     let server = Server {
-        rest: Rest::new(engine.clone(), nodes, shutdown.clone()),
+        rest: Rest::new(engine.clone(), nodes, company, shutdown.clone()),
         engine,
         shutdown,
         _dir: dir,

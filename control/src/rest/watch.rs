@@ -20,6 +20,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
 use http::{Response, StatusCode};
+use prometheus::IntCounter;
 use rand::Rng as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use super::{
     path::ObjectPath,
     query::parse_revision,
     status, table,
+    watches::Place,
 };
 use crate::{
     engine::{ApiError, ListOptions, object, read_error, selects},
@@ -49,6 +51,7 @@ pub(super) async fn start(
     path: &ObjectPath,
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
+    let place = context.rest.inner.watches.begin(&context.caller.user)?;
     let (labels, fields) = context.query.selectors(resource)?;
     let request = Request::of(context)?;
     let lifetime = match context.query.timeout()? {
@@ -111,6 +114,12 @@ pub(super) async fn start(
         deadline: Instant::now() + lifetime,
         shutdown: context.rest.inner.shutdown.clone(),
         retired: engine.registry().end_of(resource),
+        sent: context.rest.inner.metrics.requests.watch_events.with_label_values(&[
+            resource.group,
+            resource.version,
+            resource.plural,
+        ]),
+        _place: place,
         ended: false,
     };
     Ok(event_stream(stream::unfold(watch, |mut watch| async move {
@@ -210,6 +219,10 @@ struct Watch {
     shutdown: CancellationToken,
     /// The kind is no longer served, or its schema changed: the client starts again from what there is.
     retired: CancellationToken,
+    /// Among the watches that there may be.
+    _place: Place,
+    /// Counts events.
+    sent: IntCounter,
     ended: bool,
 }
 
@@ -306,6 +319,7 @@ impl Watch {
     }
 
     fn push(&mut self, kind: &'static str, object: Bytes) {
+        self.sent.inc();
         let head: &'static [u8] = match kind {
             "ADDED" => b"{\"type\":\"ADDED\",\"object\":",
             "MODIFIED" => b"{\"type\":\"MODIFIED\",\"object\":",

@@ -3,7 +3,7 @@
 //! HTTP/1.1 and HTTP/2 by ALPN. Who a connection's client is, is read from its certificate once and put into the
 //! extensions of each of its requests as [`Caller`].
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::auth::Caller;
+use crate::{auth::Caller, rest::Peer};
 
 /// Connections at once; more wait in the kernel's queue. Each costs some 30 KB, and clients share theirs.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -30,6 +30,8 @@ const STREAMS_MAX: u32 = 1_000;
 /// Bytes that a client may send ahead per request and per connection: a whole body of the biggest kind in a few turns.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// Bytes of a request's headers, its path and query among them; selectors can be long.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// Bytes that wait for one request's client; a reader that is slower than that holds up only itself.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 /// A client that does not finish its handshake or its headers within this time is not a client.
@@ -65,7 +67,7 @@ pub(super) async fn serve(
             Ok((stream, peer)) => {
                 let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
                 connections.spawn(async move {
-                    if let Err(error) = connection(stream, acceptor, router, stop).await {
+                    if let Err(error) = connection(stream, peer, acceptor, router, stop).await {
                         debug!(%peer, error, "connection ended");
                     }
                     drop(permit);
@@ -91,6 +93,7 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     acceptor: TlsAcceptor,
     router: Router,
     stop: CancellationToken,
@@ -98,10 +101,11 @@ async fn connection(
     // Watch events are small and must not wait for a full segment.
     stream.set_nodelay(true)?;
     let tls = tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await??;
-    let caller = caller(&tls)?;
+    let (caller, peer) = (caller(&tls)?, Peer(peer.ip().to_canonical()));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(peer);
         router.clone().oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -115,6 +119,7 @@ async fn connection(
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_WAIT);

@@ -117,7 +117,7 @@ fn metadata(name: &str) -> Value {
     json!({ "name": name, "annotations": { "apf.kubernetes.io/autoupdate-spec": "true" } })
 }
 
-fn priority_levels() -> Vec<Value> {
+pub(crate) fn priority_levels() -> Vec<Value> {
     let level = |name: &str, spec: Value| json!({ "metadata": metadata(name), "spec": spec });
     let queued = |name: &str, shares: i64, lendable: i64, queues: i64, hand: i64| {
         let spec = json!({
@@ -158,7 +158,7 @@ fn priority_levels() -> Vec<Value> {
     ]
 }
 
-fn flow_schemas() -> Vec<Value> {
+pub(crate) fn flow_schemas() -> Vec<Value> {
     let group = |name: &str| json!({ "kind": "Group", "group": { "name": name } });
     let user = |name: &str| json!({ "kind": "User", "user": { "name": name } });
     let account = |namespace: &str, name: &str| json!({ "kind": "ServiceAccount", "serviceAccount": { "namespace": namespace, "name": name } });

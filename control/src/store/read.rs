@@ -3,9 +3,9 @@
 //! Each call takes its own snapshot and lets it go. The version of an object at revision R is the current one if
 //! that is not newer than R, else the one in the history that was replaced after R.
 
-use std::{borrow::Cow, cmp::Ordering, ops::Bound, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, collections::BTreeMap, ops::Bound, sync::Arc};
 
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _};
 
 use super::{
     Change, ReadError, Revision, StorageFailure, StoreKey, Stored,
@@ -55,6 +55,26 @@ type History = ReadOnlyTable<VersionId, tables::Version>;
 /// Whether a revision can be read.
 pub(super) fn check(database: &Database, at: Revision) -> Result<(), ReadError> {
     snapshot(database, Some(at), |_, _| Ok(()))
+}
+
+/// How many objects each collection has.
+pub(super) fn counts(database: &Database) -> Result<BTreeMap<String, u64>, ReadError> {
+    snapshot(database, None, |transaction, _| {
+        let current = transaction.open_table(CURRENT).map_err(StorageFailure::from)?;
+        let mut counts = BTreeMap::new();
+        for entry in current.iter().map_err(StorageFailure::from)? {
+            let (key, _) = entry.map_err(StorageFailure::from)?;
+            let collection = tables::collection_of(key.value());
+            let collection = String::from_utf8_lossy(collection);
+            match counts.get_mut(collection.as_ref()) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(collection.into_owned(), 1);
+                }
+            }
+        }
+        Ok(counts)
+    })
 }
 
 /// The oldest revision that can be read.

@@ -233,11 +233,14 @@ impl Writer {
         }
 
         let revision = self.marks.revision;
+        let begun = Instant::now();
         let written = self.shared.database.write(|transaction| {
             let staged = stage(transaction, &self.shared.database.seal, revision, &batch)?;
             let dirty = staged.revision > revision;
             Ok((staged, dirty))
         });
+        let meter = &self.shared.meter;
+        meter.batch(batch.len(), begun.elapsed(), written.is_ok());
         match written {
             Ok(staged) => {
                 self.publish(&staged);

@@ -1,6 +1,6 @@
 use super::*;
 
-fn record(message: &str) -> Record {
+pub(super) fn record(message: &str) -> Record {
     Record {
         kind: "Pod".to_owned(),
         api_version: "v1".to_owned(),

@@ -81,7 +81,8 @@ fn paths_of_other_things() {
                 what: text("services"),
             }),
         ),
-        ("/metrics", None),
+        ("/metrics", Some(Route::Metrics)),
+        ("/metrics/other", None),
         ("/api/v1/pods/%zz", None),
         ("/api/v1/pods/%f", None),
     ];

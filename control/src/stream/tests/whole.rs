@@ -27,6 +27,7 @@ fn drive(cluster: &Cluster) -> (CancellationToken, tokio::task::JoinHandle<()>) 
         cluster.engine.clone(),
         cluster.store.clone(),
         planners(planner_config()),
+        std::sync::Arc::default(),
         stop.clone(),
     );
     (stop, tokio::spawn(running))
