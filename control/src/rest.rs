@@ -86,6 +86,9 @@ pub(crate) struct Company {
     pub(crate) stopping: CancellationToken,
 }
 
+/// How many objects each collection has.
+type Counts = Vec<(String, u64)>;
+
 struct Inner {
     engine: Engine,
     nodes: Nodes,
@@ -96,7 +99,7 @@ struct Inner {
     progress: Arc<Progress>,
     stopping: CancellationToken,
     /// How many objects there were when.
-    counted: Mutex<Option<(Instant, Vec<(String, u64)>)>>,
+    counted: Mutex<Option<(Instant, Counts)>>,
     /// Connections that may still become streams.
     sessions: Arc<Semaphore>,
     /// Ends watches and streams, so that a server that is told to stop does.

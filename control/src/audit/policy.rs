@@ -180,7 +180,8 @@ impl Policy {
             return Err(PolicyError::NoRules);
         }
         for (index, rule) in policy.rules.iter().enumerate() {
-            if !rule.urls.is_empty() && !(rule.resources.is_empty() && rule.namespaces.is_empty()) {
+            let is_of_objects = !rule.resources.is_empty() || !rule.namespaces.is_empty();
+            if is_of_objects && !rule.urls.is_empty() {
                 return Err(PolicyError::Mixed { index });
             }
             if let Some(url) = rule.urls.iter().find(|url| !is_path_pattern(url)) {
