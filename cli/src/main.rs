@@ -48,7 +48,7 @@ struct Arguments {
 enum Command {
     Up(daemon::UpArguments),
     Down(daemon::DownArguments),
-    Server(daemon::ServerArguments),
+    Server(Box<daemon::ServerArguments>),
     Agent(daemon::AgentArguments),
     #[command(subcommand)]
     Sandbox(sandbox::SandboxCommand),
