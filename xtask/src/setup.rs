@@ -75,8 +75,7 @@ fn install_packages(packages: &[(&str, &str)]) -> Result<()> {
     if apt_install(&names).is_ok() {
         return Ok(());
     }
-    println!("setup: fetching the package lists (apt-get update)");
-    shell::run(shell::as_root("apt-get")?.args(["update", "--quiet"])).context("fetch Debian's package lists")?;
+    fetch_package_lists()?;
     apt_install(&names).with_context(|| {
         format!(
             "install the Debian packages {}; they come from bookworm and bookworm-security: are both in \
@@ -84,6 +83,11 @@ fn install_packages(packages: &[(&str, &str)]) -> Result<()> {
             names.join(" ")
         )
     })
+}
+
+fn fetch_package_lists() -> Result<()> {
+    println!("setup: fetching the package lists (apt-get update)");
+    shell::run(shell::as_root("apt-get")?.args(["update", "--quiet"])).context("fetch Debian's package lists")
 }
 
 fn is_installed(package: &str) -> bool {

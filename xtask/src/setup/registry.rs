@@ -30,9 +30,16 @@ pub(super) fn ensure() -> Result<()> {
     let work = cargo::target_dir().join("tools").join("registry-download");
     std::fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
     println!("setup: downloading {PACKAGE} (a registry that tests push charts to)");
-    let mut download = Command::new("apt-get");
-    download.args(["download", "--quiet", PACKAGE]).current_dir(&work);
-    shell::run(&mut download).with_context(|| format!("download Debian's package {PACKAGE}"))?;
+    let download = || {
+        let mut download = Command::new("apt-get");
+        download.args(["download", "--quiet", PACKAGE]).current_dir(&work);
+        shell::run(&mut download)
+    };
+    // A machine whose package lists are recent enough need not fetch them again.
+    if download().is_err() {
+        super::fetch_package_lists()?;
+        download().with_context(|| format!("download Debian's package {PACKAGE}"))?;
+    }
     let archive = std::fs::read_dir(&work)?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
