@@ -16,7 +16,9 @@ mod fields;
 mod managed;
 pub mod object;
 mod patch;
+mod quota;
 mod read;
+mod rules;
 mod scale;
 mod service;
 mod strategy;
@@ -31,7 +33,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
+    admission,
     authorization::Access,
+    following::Following,
     kinds::Registry,
     store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
 };
@@ -115,14 +119,19 @@ impl WriteOptions {
 pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// Adds a sentence.
+    /// Adds a sentence, unless it was said: a write that is decided again repeats itself.
     pub fn push(&self, warning: impl Into<String>) {
-        self.0.lock().push(warning.into());
+        self.extend(vec![warning.into()]);
     }
 
     /// Adds sentences.
     pub fn extend(&self, warnings: Vec<String>) {
-        self.0.lock().extend(warnings);
+        let mut said = self.0.lock();
+        for warning in warnings {
+            if !said.contains(&warning) {
+                said.push(warning);
+            }
+        }
     }
 
     /// Takes all sentences out.
@@ -144,6 +153,9 @@ struct Inner {
     allocator: Allocator,
     registry: Registry,
     access: Access,
+    /// What admission decides by.
+    rules: Following<admission::index::Index>,
+    quota_locks: quota::QuotaLocks,
 }
 
 /// What a request makes of the current object.
@@ -194,6 +206,8 @@ impl Engine {
         Ok(Engine {
             inner: Arc::new(Inner {
                 access: Access::new(store.clone()),
+                rules: Following::new(store.clone()),
+                quota_locks: quota::QuotaLocks::default(),
                 store,
                 config,
                 allocator,
@@ -212,19 +226,6 @@ impl Engine {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
-    }
-
-    /// Every object of a collection, newest versions, decoded.
-    fn all(&self, resource: &Resource) -> Result<Vec<Value>, ApiError> {
-        let page = self
-            .inner
-            .store
-            .list(&crate::store::ListRequest {
-                collection: resource.collection(),
-                ..crate::store::ListRequest::default()
-            })
-            .map_err(ApiError::Read)?;
-        page.items.iter().map(object::decode).collect()
     }
 
     /// What callers may do.

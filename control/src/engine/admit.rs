@@ -7,14 +7,18 @@
 //! Decisions are in `admission` and `authorization`; here they get what they are about from the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
+use std::sync::Arc;
+
 use api::resource::Resource;
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str,
+    ApiError, Caller, Engine, Target, Warnings, WriteOptions, create::suffix, is_pod, is_priority_class,
+    object::meta_str,
 };
 use crate::{
-    admission::{self, priority},
+    admission::{self, index::Part, priority},
     authorization::Refusal,
     store::Write,
 };
@@ -41,6 +45,8 @@ pub(super) struct Attempt<'a> {
     /// The version that is there; none before a creation.
     pub(super) old: Option<&'a Value>,
     pub(super) dry_run: bool,
+    /// What the client is to be told besides the result.
+    pub(super) warnings: &'a Warnings,
 }
 
 impl<'a> Attempt<'a> {
@@ -62,10 +68,11 @@ impl<'a> Attempt<'a> {
             name,
             old: None,
             dry_run: options.dry_run,
+            warnings: &options.warnings,
         }
     }
 
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         Target::new(self.asked, self.name)
     }
 }
@@ -74,6 +81,9 @@ impl<'a> Attempt<'a> {
 #[derive(Default)]
 pub(super) struct Reservation {
     pub(super) writes: Vec<Write>,
+    /// Held until the commit: those behind rest on it.
+    #[expect(dead_code, reason = "it is held, not looked at")]
+    pub(super) turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Engine {
@@ -83,8 +93,11 @@ impl Engine {
     /// When what it refers to is not there, or it is refused.
     pub(super) async fn mutate(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
         let resource = attempt.asked.stored();
-        if attempt.operation == Operation::Create && attempt.subresource.is_empty() && is_pod(resource) {
-            self.complete_pod(attempt, object).await?;
+        if attempt.operation == Operation::Create && attempt.subresource.is_empty() {
+            if is_pod(resource) {
+                self.complete_pod(attempt, object).await?;
+            }
+            self.complete_by_classes(attempt, object)?;
         }
         Ok(())
     }
@@ -93,6 +106,7 @@ impl Engine {
         let target = attempt.target();
         self.namespace_check(attempt.asked, attempt.namespace, &target)?;
         admission::complete_pod(pod, self.inner.config.default_not_ready_toleration);
+        self.complete_by_limits(attempt, pod)?;
         priority::complete(pod, &self.priority_classes()?)
             .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
         let account = self.service_account(attempt.namespace, pod, &target).await?;
@@ -108,6 +122,9 @@ impl Engine {
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
         let Some(new) = new else { return Ok(()) };
         self.check_escalation(attempt, new)?;
+        self.check_limits(attempt, new)?;
+        self.check_pod_security(attempt, new)?;
+        self.check_growth(attempt, new)?;
         self.check_default_priority(attempt, new)
     }
 
@@ -115,9 +132,22 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no room for the object.
-    #[expect(clippy::unused_async, reason = "quotas follow")]
-    pub(super) async fn reserve(&self, _attempt: &Attempt<'_>, _new: &Value) -> Result<Reservation, ApiError> {
-        Ok(Reservation::default())
+    pub(super) async fn reserve(&self, attempt: &Attempt<'_>, new: &Value) -> Result<Reservation, ApiError> {
+        self.reserve_quota(attempt, new).await
+    }
+
+    /// The objects of a kind in a namespace (empty for cluster scope) that admission decides by, by name.
+    pub(super) fn rules(&self, part: Part, namespace: &str) -> Result<Vec<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules.with(|index| index.all(part, namespace)).map_err(ApiError::Read)
+    }
+
+    /// One such object.
+    pub(super) fn rule(&self, part: Part, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules
+            .with(|index| index.get(part, namespace, name))
+            .map_err(ApiError::Read)
     }
 
     /// Refuses a write that gives somebody more than its writer has.
@@ -156,8 +186,7 @@ impl Engine {
         }
     }
 
-    fn priority_classes(&self) -> Result<Vec<Value>, ApiError> {
-        let classes = api::resource::by_path("scheduling.k8s.io", "v1", "priorityclasses");
-        self.all(classes.expect("the table has PriorityClass"))
+    fn priority_classes(&self) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.rules(Part::PriorityClass, "")
     }
 }
