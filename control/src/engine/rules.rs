@@ -43,11 +43,12 @@ impl Engine {
     /// Refuses what asks for more or less than the limit ranges of its namespace say.
     pub(super) fn check_limits(&self, attempt: &Attempt<'_>, new: &Value) -> Result<(), ApiError> {
         let resource = attempt.asked.stored();
-        let is_limited = match (resource.group, resource.kind, attempt.operation, attempt.subresource) {
-            ("", "Pod", Operation::Create, "") | ("", "Pod", Operation::Update, "resize") => true,
-            ("", "PersistentVolumeClaim", _, "") => true,
-            _ => false,
-        };
+        let is_limited = matches!(
+            (resource.group, resource.kind, attempt.operation, attempt.subresource),
+            ("", "Pod", Operation::Create, "")
+                | ("", "Pod", Operation::Update, "resize")
+                | ("", "PersistentVolumeClaim", _, "")
+        );
         if !is_limited || attempt.old.is_some_and(is_terminating) {
             return Ok(());
         }

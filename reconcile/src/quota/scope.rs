@@ -92,7 +92,7 @@ fn selects(requirement: &ScopedResourceSelectorRequirement, names: &BTreeSet<&st
     match requirement.operator.as_str() {
         "Exists" => !names.is_empty(),
         "DoesNotExist" => names.is_empty(),
-        "In" => names.iter().any(|name| is_listed(name)),
+        "In" => names.iter().any(is_listed),
         "NotIn" => names.is_empty() || names.iter().any(|name| !is_listed(name)),
         _ => false,
     }
