@@ -1,9 +1,10 @@
 //! What the server adds to objects, or refuses, beyond the defaults and the validation of their kind.
 //!
 //! Pure: functions of the object and the configuration. Never here: the store.
-//! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
+//! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds,
 //! NamespaceLifecycle.
 
+pub(crate) mod index;
 pub(crate) mod priority;
 
 use std::time::Duration;

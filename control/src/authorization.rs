@@ -1,8 +1,7 @@
 //! What callers may do: roles and bindings as they are in the store, and what nodes may do with what is theirs.
 //!
 //! `system:masters` may do everything. A node is asked for first by the node authorizer, then as everybody else.
-//! Decisions are pure (`index`, `rule`, `node`); this keeps their data current without a task of its own: when a
-//! commit has returned, every watcher has been handed it, so whoever asks takes in first what waits.
+//! Decisions are pure (`index`, `rule`, `node`); here they get their data.
 //! Never here: who a caller is (`auth`), HTTP.
 //! Source: Kubernetes, "Authorization Overview", "Using RBAC Authorization", "Using Node Authorization".
 
@@ -15,11 +14,9 @@ mod rule;
 
 use std::sync::Arc;
 
-use futures::FutureExt as _;
-use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
-use self::index::{Index, Part};
+use self::index::Index;
 pub(crate) use self::{
     defaults::{DefaultObject, Repair, default_objects, reconcile},
     grant::Refusal,
@@ -28,32 +25,21 @@ pub(crate) use self::{
 };
 use crate::{
     auth::Caller,
-    store::{ListRequest, ReadError, Store, WatchEvent, WatchRequest, Watcher},
+    following::Following,
+    store::{ListRequest, ReadError, Store},
 };
-
-/// Polls of one watch before it has caught up with the log. Each takes in some hundred changes, and no more than a
-/// few can have happened since the list.
-const CATCH_UP_POLLS_MAX: usize = 64;
 
 /// Decides what callers may do. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Access {
-    store: Store,
-    live: Arc<Mutex<Option<Live>>>,
-}
-
-/// The index and what keeps it current.
-struct Live {
-    index: Index,
-    watchers: Vec<(Part, Watcher)>,
+    following: Arc<Following<Index>>,
 }
 
 impl Access {
     /// Over the roles and bindings of this store.
     pub(crate) fn new(store: Store) -> Access {
         Access {
-            store,
-            live: Arc::default(),
+            following: Arc::new(Following::new(store)),
         }
     }
 
@@ -124,7 +110,7 @@ impl Access {
         match node::judge(name, request) {
             node::Judgement::Is(verdict) => Ok(verdict),
             node::Judgement::IfOwn(reference) => {
-                let page = self.store.list(&ListRequest {
+                let page = self.following.store().list(&ListRequest {
                     collection: "pods".to_owned(),
                     namespace: Some(request.namespace.clone()),
                     ..ListRequest::default()
@@ -140,76 +126,8 @@ impl Access {
 
     /// Answers from an index that holds everything that was committed before.
     fn with_index<Answer>(&self, answer: impl FnOnce(&Index) -> Answer) -> Result<Answer, ReadError> {
-        let mut live = self.live.lock();
-        self.bring_up_to_date(&mut live)?;
-        Ok(answer(&live.as_ref().expect("it was made just above").index))
+        self.following.with(answer)
     }
-
-    fn bring_up_to_date(&self, live: &mut MutexGuard<'_, Option<Live>>) -> Result<(), ReadError> {
-        if let Some(present) = live.as_mut()
-            && present.take_in()
-        {
-            return Ok(());
-        }
-        // The first question, or more changes waited than a watch keeps.
-        **live = None;
-        **live = Some(Live::load(&self.store)?);
-        Ok(())
-    }
-}
-
-impl Live {
-    fn load(store: &Store) -> Result<Live, ReadError> {
-        let mut live = Live {
-            index: Index::default(),
-            watchers: Vec::new(),
-        };
-        for part in Part::ALL {
-            let page = store.list(&ListRequest {
-                collection: part.collection().to_owned(),
-                ..ListRequest::default()
-            })?;
-            for item in &page.items {
-                let object: Option<Value> = serde_json::from_slice(&item.value).ok();
-                live.index
-                    .fold(part, &item.key.namespace, &item.key.name, object.as_ref());
-            }
-            let mut watcher = store.watch(WatchRequest {
-                collection: Some(part.collection().to_owned()),
-                namespace: None,
-                after: page.revision,
-            })?;
-            for _ in 0..CATCH_UP_POLLS_MAX {
-                match poll(&mut watcher) {
-                    Some(Ok(WatchEvent::Progress(_))) => break,
-                    Some(Ok(WatchEvent::Change(change))) => live.index.take(part, &change),
-                    Some(Err(_)) => break,
-                    None => {}
-                }
-            }
-            live.watchers.push((part, watcher));
-        }
-        Ok(live)
-    }
-
-    /// Takes in what waits. False if something was missed.
-    fn take_in(&mut self) -> bool {
-        for (part, watcher) in &mut self.watchers {
-            while let Some(event) = poll(watcher) {
-                match event {
-                    Ok(WatchEvent::Change(change)) => self.index.take(*part, &change),
-                    Ok(WatchEvent::Progress(_)) => {}
-                    Err(_) => return false,
-                }
-            }
-        }
-        true
-    }
-}
-
-/// What a watch has ready. Not subject to the runtime's budget, which would hide what is there.
-fn poll(watcher: &mut Watcher) -> Option<Result<WatchEvent, crate::store::WatchEnd>> {
-    tokio::task::unconstrained(watcher.next()).now_or_never()
 }
 
 #[cfg(test)]

@@ -31,7 +31,9 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
+    admission,
     authorization::Access,
+    following::Following,
     kinds::Registry,
     store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
 };
@@ -144,6 +146,8 @@ struct Inner {
     allocator: Allocator,
     registry: Registry,
     access: Access,
+    /// What admission decides by.
+    rules: Following<admission::index::Index>,
 }
 
 /// What a request makes of the current object.
@@ -194,6 +198,7 @@ impl Engine {
         Ok(Engine {
             inner: Arc::new(Inner {
                 access: Access::new(store.clone()),
+                rules: Following::new(store.clone()),
                 store,
                 config,
                 allocator,
@@ -212,19 +217,6 @@ impl Engine {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
-    }
-
-    /// Every object of a collection, newest versions, decoded.
-    fn all(&self, resource: &Resource) -> Result<Vec<Value>, ApiError> {
-        let page = self
-            .inner
-            .store
-            .list(&crate::store::ListRequest {
-                collection: resource.collection(),
-                ..crate::store::ListRequest::default()
-            })
-            .map_err(ApiError::Read)?;
-        page.items.iter().map(object::decode).collect()
     }
 
     /// What callers may do.

@@ -11,6 +11,7 @@ mod definitions;
 pub mod driver;
 mod durable;
 pub mod engine;
+mod following;
 pub mod kinds;
 pub mod pki;
 mod rest;

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     auth::{Caller, service_account_user},
-    store::Change,
+    following::Fold,
+    store::Stored,
 };
 
 /// The kinds the index is made of.
@@ -32,7 +33,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Part; 4] = [
+    const ALL: [Part; 4] = [
         Part::ClusterRole,
         Part::Role,
         Part::ClusterRoleBinding,
@@ -40,7 +41,7 @@ impl Part {
     ];
 
     /// Where the store keeps them.
-    pub(super) const fn collection(self) -> &'static str {
+    const fn collection(self) -> &'static str {
         match self {
             Part::ClusterRole => "rbac.authorization.k8s.io/clusterroles",
             Part::Role => "rbac.authorization.k8s.io/roles",
@@ -109,9 +110,23 @@ pub(super) struct Index {
     subjects: HashMap<(String, String), Vec<Subject>>,
 }
 
+impl Fold for Index {
+    type Part = Part;
+    const PARTS: &'static [Part] = &Part::ALL;
+
+    fn collection(part: Part) -> &'static str {
+        part.collection()
+    }
+
+    fn fold(&mut self, part: Part, namespace: &str, name: &str, stored: Option<&Stored>) {
+        let object: Option<Value> = stored.and_then(|stored| serde_json::from_slice(&stored.value).ok());
+        self.put(part, namespace, name, object.as_ref());
+    }
+}
+
 impl Index {
     /// Takes a new version of an object in, or its absence.
-    pub(super) fn fold(&mut self, part: Part, namespace: &str, name: &str, object: Option<&Value>) {
+    pub(super) fn put(&mut self, part: Part, namespace: &str, name: &str, object: Option<&Value>) {
         match part {
             Part::ClusterRole | Part::Role => {
                 let key = RoleKey {
@@ -130,13 +145,6 @@ impl Index {
                 }
             }
         }
-    }
-
-    /// Takes a change of the store in.
-    pub(super) fn take(&mut self, part: Part, change: &Change) {
-        let after = change.after.as_ref();
-        let object: Option<Value> = after.and_then(|stored| serde_json::from_slice(&stored.value).ok());
-        self.fold(part, &change.key.namespace, &change.key.name, object.as_ref());
     }
 
     fn unbind(&mut self, namespace: &str, name: &str) {

@@ -7,6 +7,8 @@
 //! Decisions are in `admission` and `authorization`; here they get what they are about from the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
+use std::sync::Arc;
+
 use api::resource::Resource;
 use serde_json::Value;
 
@@ -14,7 +16,7 @@ use super::{
     ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str,
 };
 use crate::{
-    admission::{self, priority},
+    admission::{self, index::Part, priority},
     authorization::Refusal,
     store::Write,
 };
@@ -120,6 +122,12 @@ impl Engine {
         Ok(Reservation::default())
     }
 
+    /// The objects of a kind in a namespace (empty for cluster scope) that admission decides by, by name.
+    fn rules(&self, part: Part, namespace: &str) -> Result<Vec<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules.with(|index| index.all(part, namespace)).map_err(ApiError::Read)
+    }
+
     /// Refuses a write that gives somebody more than its writer has.
     fn check_escalation(&self, attempt: &Attempt<'_>, new: &Value) -> Result<(), ApiError> {
         let resource = attempt.asked;
@@ -156,8 +164,7 @@ impl Engine {
         }
     }
 
-    fn priority_classes(&self) -> Result<Vec<Value>, ApiError> {
-        let classes = api::resource::by_path("scheduling.k8s.io", "v1", "priorityclasses");
-        self.all(classes.expect("the table has PriorityClass"))
+    fn priority_classes(&self) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.rules(Part::PriorityClass, "")
     }
 }

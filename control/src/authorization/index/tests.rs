@@ -36,8 +36,8 @@ fn get_pod(namespace: &str) -> Request {
 /// `reader` is a role of the cluster and of the namespace `a`.
 fn index() -> Index {
     let mut index = Index::default();
-    index.fold(Part::ClusterRole, "", "reader", Some(&role(&["get"], "pods")));
-    index.fold(Part::Role, "a", "reader", Some(&role(&["get"], "pods")));
+    index.put(Part::ClusterRole, "", "reader", Some(&role(&["get"], "pods")));
+    index.put(Part::Role, "a", "reader", Some(&role(&["get"], "pods")));
     index
 }
 
@@ -47,31 +47,31 @@ fn bindings_give_roles_where_they_are() {
     let elsewhere = json!([{ "kind": "ServiceAccount", "name": "robot", "namespace": "b" }]);
     let group = json!([{ "kind": "Group", "name": "staff" }]);
     let mut index = index();
-    index.fold(
+    index.put(
         Part::ClusterRoleBinding,
         "",
         "all",
         Some(&binding("ClusterRole", "reader", user("anna"))),
     );
-    index.fold(
+    index.put(
         Part::RoleBinding,
         "a",
         "one",
         Some(&binding("Role", "reader", user("ben"))),
     );
-    index.fold(
+    index.put(
         Part::RoleBinding,
         "b",
         "two",
         Some(&binding("ClusterRole", "reader", group)),
     );
-    index.fold(
+    index.put(
         Part::RoleBinding,
         "a",
         "own",
         Some(&binding("Role", "reader", accounts)),
     );
-    index.fold(
+    index.put(
         Part::RoleBinding,
         "a",
         "other",
@@ -127,36 +127,36 @@ fn what_is_gone_or_changed_gives_nothing_more() {
     let anna = caller("anna", &[]);
     let allowed = |index: &Index| index.decide(&anna, &get_pod("a")).allowed;
     let bind = |index: &mut Index, name: &str, to: &str| {
-        index.fold(Part::RoleBinding, "a", name, Some(&binding("Role", "reader", user(to))));
+        index.put(Part::RoleBinding, "a", name, Some(&binding("Role", "reader", user(to))));
     };
     bind(&mut index, "one", "anna");
     bind(&mut index, "two", "anna");
     assert!(allowed(&index));
-    index.fold(Part::RoleBinding, "a", "one", None);
+    index.put(Part::RoleBinding, "a", "one", None);
     assert!(allowed(&index), "the other binding is there");
     bind(&mut index, "two", "ben");
     assert!(!allowed(&index), "it is for somebody else now");
     bind(&mut index, "two", "anna");
-    index.fold(Part::Role, "a", "reader", Some(&role(&["list"], "pods")));
+    index.put(Part::Role, "a", "reader", Some(&role(&["list"], "pods")));
     assert!(!allowed(&index), "the role says something else");
-    index.fold(Part::Role, "a", "reader", None);
+    index.put(Part::Role, "a", "reader", None);
     let decision = index.decide(&anna, &get_pod("a"));
     let reason = r#"RBAC: role.rbac.authorization.k8s.io "reader" not found"#;
     assert_eq!((decision.allowed, decision.reason.as_str()), (false, reason));
-    index.fold(Part::RoleBinding, "a", "two", None);
+    index.put(Part::RoleBinding, "a", "two", None);
     assert!(index.grants.is_empty() && index.subjects.is_empty(), "{index:?}");
 }
 
 #[test]
 fn rules_are_those_of_the_cluster_and_of_the_namespace() {
     let mut index = index();
-    index.fold(
+    index.put(
         Part::ClusterRoleBinding,
         "",
         "all",
         Some(&binding("ClusterRole", "missing", user("anna"))),
     );
-    index.fold(
+    index.put(
         Part::RoleBinding,
         "a",
         "one",
