@@ -6,6 +6,7 @@
 
 pub(crate) mod index;
 pub(crate) mod priority;
+pub(crate) mod quota;
 
 use std::time::Duration;
 

@@ -16,6 +16,7 @@ mod fields;
 mod managed;
 pub mod object;
 mod patch;
+mod quota;
 mod read;
 mod scale;
 mod service;
@@ -148,6 +149,7 @@ struct Inner {
     access: Access,
     /// What admission decides by.
     rules: Following<admission::index::Index>,
+    quota_locks: quota::QuotaLocks,
 }
 
 /// What a request makes of the current object.
@@ -199,6 +201,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 access: Access::new(store.clone()),
                 rules: Following::new(store.clone()),
+                quota_locks: quota::QuotaLocks::default(),
                 store,
                 config,
                 allocator,
