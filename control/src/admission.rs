@@ -5,6 +5,7 @@
 //! NamespaceLifecycle.
 
 pub(crate) mod index;
+pub(crate) mod limits;
 pub(crate) mod priority;
 pub(crate) mod quota;
 

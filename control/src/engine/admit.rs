@@ -99,6 +99,7 @@ impl Engine {
         let target = attempt.target();
         self.namespace_check(attempt.asked, attempt.namespace, &target)?;
         admission::complete_pod(pod, self.inner.config.default_not_ready_toleration);
+        self.complete_by_limits(attempt, pod)?;
         priority::complete(pod, &self.priority_classes()?)
             .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
         let account = self.service_account(attempt.namespace, pod, &target).await?;
@@ -114,6 +115,7 @@ impl Engine {
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
         let Some(new) = new else { return Ok(()) };
         self.check_escalation(attempt, new)?;
+        self.check_limits(attempt, new)?;
         self.check_default_priority(attempt, new)
     }
 
