@@ -6,6 +6,7 @@
 
 pub(crate) mod index;
 pub(crate) mod limits;
+pub(crate) mod pod_security;
 pub(crate) mod priority;
 pub(crate) mod quota;
 

@@ -119,14 +119,19 @@ impl WriteOptions {
 pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// Adds a sentence.
+    /// Adds a sentence, unless it was said: a write that is decided again repeats itself.
     pub fn push(&self, warning: impl Into<String>) {
-        self.0.lock().push(warning.into());
+        self.extend(vec![warning.into()]);
     }
 
     /// Adds sentences.
     pub fn extend(&self, warnings: Vec<String>) {
-        self.0.lock().extend(warnings);
+        let mut said = self.0.lock();
+        for warning in warnings {
+            if !said.contains(&warning) {
+                said.push(warning);
+            }
+        }
     }
 
     /// Takes all sentences out.

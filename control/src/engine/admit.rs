@@ -14,7 +14,8 @@ use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use super::{
-    ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str,
+    ApiError, Caller, Engine, Target, Warnings, WriteOptions, create::suffix, is_pod, is_priority_class,
+    object::meta_str,
 };
 use crate::{
     admission::{self, index::Part, priority},
@@ -44,6 +45,8 @@ pub(super) struct Attempt<'a> {
     /// The version that is there; none before a creation.
     pub(super) old: Option<&'a Value>,
     pub(super) dry_run: bool,
+    /// What the client is to be told besides the result.
+    pub(super) warnings: &'a Warnings,
 }
 
 impl<'a> Attempt<'a> {
@@ -65,6 +68,7 @@ impl<'a> Attempt<'a> {
             name,
             old: None,
             dry_run: options.dry_run,
+            warnings: &options.warnings,
         }
     }
 
@@ -116,6 +120,7 @@ impl Engine {
         let Some(new) = new else { return Ok(()) };
         self.check_escalation(attempt, new)?;
         self.check_limits(attempt, new)?;
+        self.check_pod_security(attempt, new)?;
         self.check_default_priority(attempt, new)
     }
 
@@ -131,6 +136,14 @@ impl Engine {
     pub(super) fn rules(&self, part: Part, namespace: &str) -> Result<Vec<Arc<Value>>, ApiError> {
         let rules = &self.inner.rules;
         rules.with(|index| index.all(part, namespace)).map_err(ApiError::Read)
+    }
+
+    /// One such object.
+    pub(super) fn rule(&self, part: Part, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules
+            .with(|index| index.get(part, namespace, name))
+            .map_err(ApiError::Read)
     }
 
     /// Refuses a write that gives somebody more than its writer has.

@@ -9,7 +9,7 @@ use reconcile::definitions::{self, CLEANUP_FINALIZER};
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, is_namespace, is_pod,
+    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, Warnings, is_namespace, is_pod,
     is_priority_class,
     object::{finalizers, is_terminating, meta_str, metadata, metadata_mut, timestamp},
     strategy,
@@ -89,6 +89,7 @@ impl Engine {
             name,
             old: None,
             dry_run: options.dry_run,
+            warnings: &Warnings::default(),
         };
         let outcome = self
             .modify(attempt, |current| {
