@@ -93,8 +93,11 @@ impl Engine {
     /// When what it refers to is not there, or it is refused.
     pub(super) async fn mutate(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
         let resource = attempt.asked.stored();
-        if attempt.operation == Operation::Create && attempt.subresource.is_empty() && is_pod(resource) {
-            self.complete_pod(attempt, object).await?;
+        if attempt.operation == Operation::Create && attempt.subresource.is_empty() {
+            if is_pod(resource) {
+                self.complete_pod(attempt, object).await?;
+            }
+            self.complete_by_classes(attempt, object)?;
         }
         Ok(())
     }
@@ -121,6 +124,7 @@ impl Engine {
         self.check_escalation(attempt, new)?;
         self.check_limits(attempt, new)?;
         self.check_pod_security(attempt, new)?;
+        self.check_growth(attempt, new)?;
         self.check_default_priority(attempt, new)
     }
 
