@@ -3,11 +3,14 @@
 //! Idempotent: each requirement is looked for first, and only what is missing is installed. Says what it does.
 //! Never removes or upgrades anything.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use crate::{cargo, shell};
 
 pub mod kubectl;
 pub mod python;
@@ -83,6 +86,11 @@ fn install_packages(packages: &[(&str, &str)]) -> Result<()> {
             names.join(" ")
         )
     })
+}
+
+/// Where programs are kept that no package installs.
+fn tools_dir() -> PathBuf {
+    cargo::target_dir().join("tools")
 }
 
 fn fetch_package_lists() -> Result<()> {

@@ -11,7 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{cargo, shell};
+use super::tools_dir;
+use crate::shell;
 
 const MINIMUM_MINOR: u64 = 34;
 const KUBECTL_VERSION: &str = "v1.34.5";
@@ -75,10 +76,6 @@ pub fn find_helm() -> Option<PathBuf> {
         .into_iter()
         .chain(shell::find_program("helm"));
     known.into_iter().find(|program| program.exists())
-}
-
-fn tools_dir() -> PathBuf {
-    cargo::target_dir().join("tools")
 }
 
 fn version_of(kubectl: &Path) -> Option<String> {

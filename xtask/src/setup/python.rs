@@ -4,7 +4,8 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::{cargo, shell};
+use super::tools_dir;
+use crate::shell;
 
 /// The library and its version; what it depends on, pip chooses.
 const PACKAGE: &str = "kubernetes==34.1.0";
@@ -16,7 +17,7 @@ pub fn find() -> Option<PathBuf> {
 }
 
 fn directory() -> PathBuf {
-    cargo::target_dir().join("tools").join("python")
+    tools_dir().join("python")
 }
 
 /// Finds or downloads the library.

@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::{cargo, shell};
+use super::tools_dir;
+use crate::shell;
 
 const PACKAGE: &str = "docker-registry";
 
@@ -16,7 +17,7 @@ pub fn find() -> Option<PathBuf> {
 }
 
 fn program() -> PathBuf {
-    cargo::target_dir().join("tools").join(PACKAGE)
+    tools_dir().join(PACKAGE)
 }
 
 /// Finds or downloads the registry.
@@ -27,7 +28,7 @@ pub(super) fn ensure() -> Result<()> {
     if find().is_some() || shell::find_program("dpkg-deb").is_none() {
         return Ok(());
     }
-    let work = cargo::target_dir().join("tools").join("registry-download");
+    let work = tools_dir().join("registry-download");
     std::fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
     println!("setup: downloading {PACKAGE} (a registry that tests push charts to)");
     let download = || {
