@@ -4,7 +4,12 @@
 //! name in the cluster, or the URL's host.
 //! Source: Kubernetes API reference, WebhookClientConfig; "Dynamic Admission Control", "Contacting the webhook".
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -32,15 +37,17 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 const HTTPS_PORT: u16 = 443;
 
 /// Where a request goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Destination {
     at: At,
     path: String,
     /// The certificates to trust, in PEM; the system's if there are none.
     ca_pem: Vec<u8>,
+    /// Made from them for the first request; kept, so that sessions are resumed.
+    tls: OnceLock<Arc<ClientConfig>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 enum At {
     Url { host: String, port: u16 },
     Service { namespace: String, name: String, port: u16 },
@@ -95,6 +102,7 @@ impl Destination {
                 },
                 path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
                 ca_pem,
+                tls: OnceLock::new(),
             });
         }
         let service = &config["service"];
@@ -117,7 +125,19 @@ impl Destination {
                 format!("/{path}")
             },
             ca_pem,
+            tls: OnceLock::new(),
         })
+    }
+
+    fn tls(&self) -> Result<TlsConnector, CallError> {
+        let config = match self.tls.get() {
+            Some(made) => made,
+            None => {
+                let made = Arc::new(client_config(&self.ca_pem)?);
+                self.tls.get_or_init(|| made)
+            }
+        };
+        Ok(TlsConnector::from(config.clone()))
     }
 
     /// The name that its certificate must have.
@@ -164,7 +184,7 @@ async fn call(
 ) -> Result<(StatusCode, Bytes), CallError> {
     let name = destination.server_name();
     let server_name = ServerName::try_from(name.clone()).map_err(|error| CallError::HostName(name.clone(), error))?;
-    let tls = TlsConnector::from(Arc::new(client_config(&destination.ca_pem)?));
+    let tls = destination.tls()?;
     let request = request(destination, &name, body, time);
     match &destination.at {
         At::Url { host, port } => {
