@@ -23,12 +23,12 @@ use serde_json::{Value, json};
 
 /// What expressions over whole objects share with rules of schemas.
 pub(crate) mod expressions {
-    pub(crate) use super::rules::{Program, plain, width};
+    pub(crate) use super::rules::{Program, plain, width, with_functions};
 }
 
 pub use self::definition::{ROWS_MAX, TooManyRows, is_established, rows};
 pub(crate) use self::path::Path;
-pub use self::place::CustomPlace;
+pub use self::place::KindPlace;
 use self::{columns::Column, scale::ScalePaths, schema::Schema};
 use crate::{
     schema::{TypeError, check_types_of},
@@ -115,11 +115,6 @@ impl Custom {
             faults.extend(rules::faults(&self.schema, object, old));
         }
         faults
-    }
-
-    /// The place of whole objects in the schema.
-    pub(crate) fn place(&'static self) -> CustomPlace {
-        CustomPlace::root(&self.schema)
     }
 
     /// The declared columns beside the name, as tables declare them.

@@ -3,15 +3,12 @@
 //! Values are seen as JSON has them. Rules of custom schemas are of their own (`custom`), as a schema gives types there.
 //! Source: the CEL language definition; Kubernetes, "Common Expression Language in Kubernetes".
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use kube_cel::{
-    KubeCelExt as _,
-    cel::{Context, ExecutionError, Value as Cel, objects::Key},
-};
+use kube_cel::cel::{ExecutionError, Value as Cel, objects::Key};
 use serde_json::{Map, Number, Value};
 
-use crate::custom::expressions::{Program, plain, width};
+use crate::custom::expressions::{Program, plain, width, with_functions};
 
 /// Items that the macros of one evaluation may visit: some seconds at worst, as in Kubernetes.
 const VISITS_MAX: u64 = 10_000_000;
@@ -54,33 +51,18 @@ pub enum Answer {
 }
 
 /// The names that expressions can use. Each is a whole JSON value.
+#[derive(Debug, Default)]
 pub struct Scope {
-    context: Context<'static>,
+    variables: BTreeMap<String, Cel>,
     /// The most items that one list or map holds.
     width: u64,
-}
-
-impl fmt::Debug for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope")
-            .field("width", &self.width)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Default for Scope {
-    fn default() -> Scope {
-        let mut context = Context::default();
-        context.register_all();
-        Scope { context, width: 1 }
-    }
 }
 
 impl Scope {
     /// Gives a name a value.
     pub fn set(&mut self, name: &str, value: &Value) {
         self.width = self.width.max(width(value));
-        self.context.add_variable_from_value(name.to_owned(), plain(value));
+        self.variables.insert(name.to_owned(), plain(value));
     }
 }
 
@@ -117,7 +99,14 @@ impl Expression {
         if scope.width.saturating_pow(self.program.nesting()) > VISITS_MAX {
             return Err(EvaluateError::TooCostly);
         }
-        match self.program.execute(&scope.context) {
+        let answer = with_functions(|functions| {
+            let mut context = functions.new_inner_scope();
+            for (name, value) in &scope.variables {
+                context.add_variable_from_value(name.clone(), value.clone());
+            }
+            self.program.execute(&context)
+        });
+        match answer {
             Ok(Cel::Bool(value)) => Ok(Answer::Bool(value)),
             Ok(Cel::String(text)) => Ok(Answer::Text((*text).clone())),
             Ok(other) => Ok(Answer::Other(json(&other))),

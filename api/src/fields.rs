@@ -7,7 +7,6 @@
 mod compare;
 mod element;
 mod extract;
-mod kind;
 mod last_applied;
 mod managers;
 mod merge;
@@ -19,7 +18,7 @@ mod typed;
 
 pub use compare::{Comparison, compare};
 pub use extract::{FieldFault, extract};
-pub use kind::KindPlace;
+pub use crate::custom::KindPlace;
 pub use managers::{Entry, MalformedFields, Managers, Operation, is_reset};
 pub use merge::merge;
 pub use ownership::{Applied, Configuration, Conflict, Conflicts, Filter, Writer, apply, track};

@@ -1,4 +1,4 @@
-//! The places of custom kinds, from the schemas of their definitions.
+//! The places of objects of any kind of the table: from the types of built-in kinds, or from the schemas of definitions.
 //!
 //! Source: Kubernetes, "Server-Side Apply", "Custom resources".
 
@@ -8,31 +8,40 @@ use super::{
     prune::METADATA,
     schema::{Additional, ListKind, Schema, ValueKind},
 };
-use crate::fields::{Child, Place, ScalarType, Topology, Typed};
+use crate::{
+    fields::{Child, Place, ScalarType, Topology, Typed},
+    resource::Resource,
+};
 
-/// A place in the schema of a custom kind.
+/// A place in the type of a built-in kind or in the schema of a custom one.
 #[derive(Debug, Clone, Copy)]
-pub struct CustomPlace(At);
+pub struct KindPlace(At);
 
 #[derive(Debug, Clone, Copy)]
 enum At {
     /// A whole object, or one within another: it has a type and metadata, whatever its schema says.
     Object(&'static Schema),
     Within(&'static Schema),
-    Metadata(Typed),
+    /// In a built-in kind, or in the metadata of a custom one.
+    Typed(Typed),
     /// `apiVersion` and `kind`.
     TypeName,
     /// What the schema preserves without knowing it.
     Unknown,
 }
 
-impl CustomPlace {
-    pub(super) fn root(schema: &'static Schema) -> CustomPlace {
-        CustomPlace(At::Object(schema))
+impl KindPlace {
+    /// The place of whole objects; none if the kind has no type.
+    #[must_use]
+    pub fn of(resource: &Resource) -> Option<KindPlace> {
+        match resource.custom {
+            Some(custom) => Some(KindPlace(At::Object(&custom.schema))),
+            None => Typed::root(resource.definition).map(|place| KindPlace(At::Typed(place))),
+        }
     }
 
-    fn within(schema: &'static Schema) -> CustomPlace {
-        CustomPlace(if schema.embedded {
+    fn within(schema: &'static Schema) -> KindPlace {
+        KindPlace(if schema.embedded {
             At::Object(schema)
         } else {
             At::Within(schema)
@@ -42,16 +51,16 @@ impl CustomPlace {
     fn schema(&self) -> Option<&'static Schema> {
         match self.0 {
             At::Object(schema) | At::Within(schema) => Some(schema),
-            At::Metadata(_) | At::TypeName | At::Unknown => None,
+            At::Typed(_) | At::TypeName | At::Unknown => None,
         }
     }
 }
 
-impl Place for CustomPlace {
+impl Place for KindPlace {
     fn topology(&self) -> Topology<'_> {
         let schema = match &self.0 {
             At::Object(schema) | At::Within(schema) => schema,
-            At::Metadata(place) => return place.topology(),
+            At::Typed(place) => return place.topology(),
             At::TypeName => return Topology::Scalar(ScalarType::String),
             At::Unknown => return Topology::Open,
         };
@@ -71,22 +80,22 @@ impl Place for CustomPlace {
         }
     }
 
-    fn field(&self, name: &str) -> Option<Child<CustomPlace>> {
+    fn field(&self, name: &str) -> Option<Child<KindPlace>> {
         let named = |at: At| Child {
-            place: CustomPlace(at),
+            place: KindPlace(at),
             is_named: true,
         };
         let schema = match (self.0, name) {
             (At::Object(_), "apiVersion" | "kind") => return Some(named(At::TypeName)),
-            (At::Object(_), "metadata") => return Typed::root(METADATA).map(|place| named(At::Metadata(place))),
+            (At::Object(_), "metadata") => return Typed::root(METADATA).map(|place| named(At::Typed(place))),
             (At::Object(schema) | At::Within(schema), _) => schema,
-            (At::Metadata(place), _) => {
+            (At::Typed(place), _) => {
                 let child = place.field(name)?;
-                return Some(child.map(|place| CustomPlace(At::Metadata(place))));
+                return Some(child.map(|place| KindPlace(At::Typed(place))));
             }
             (At::Unknown, _) => {
                 return Some(Child {
-                    place: CustomPlace(At::Unknown),
+                    place: KindPlace(At::Unknown),
                     is_named: false,
                 });
             }
@@ -94,33 +103,33 @@ impl Place for CustomPlace {
         };
         if let Some(property) = schema.properties.get(name) {
             return Some(Child {
-                place: CustomPlace::within(property),
+                place: KindPlace::within(property),
                 is_named: true,
             });
         }
         let place = match &schema.additional {
-            Additional::Of(value) => CustomPlace::within(value),
-            Additional::Any => CustomPlace(At::Unknown),
-            Additional::Absent if schema.preserves || schema.kind.is_none() => CustomPlace(At::Unknown),
+            Additional::Of(value) => KindPlace::within(value),
+            Additional::Any => KindPlace(At::Unknown),
+            Additional::Absent if schema.preserves || schema.kind.is_none() => KindPlace(At::Unknown),
             Additional::Absent => return None,
         };
         Some(Child { place, is_named: false })
     }
 
-    fn item(&self) -> Option<CustomPlace> {
+    fn item(&self) -> Option<KindPlace> {
         match self.0 {
-            At::Metadata(place) => place.item().map(|place| CustomPlace(At::Metadata(place))),
+            At::Typed(place) => place.item().map(|place| KindPlace(At::Typed(place))),
             At::Unknown => Some(*self),
             At::TypeName => None,
             At::Object(schema) | At::Within(schema) => Some(match &schema.items {
-                Some(items) => CustomPlace::within(items),
-                None => CustomPlace(At::Unknown),
+                Some(items) => KindPlace::within(items),
+                None => KindPlace(At::Unknown),
             }),
         }
     }
 
     fn key_default(&self, key: &str) -> Option<Value> {
-        if let At::Metadata(place) = &self.0 {
+        if let At::Typed(place) = &self.0 {
             return place.key_default(key);
         }
         let items = self.schema()?.items.as_ref()?;
@@ -129,7 +138,7 @@ impl Place for CustomPlace {
 
     fn standing(&self) -> &'static [&'static str] {
         match &self.0 {
-            At::Metadata(place) => place.standing(),
+            At::Typed(place) => place.standing(),
             At::Object(_) | At::Within(_) | At::TypeName | At::Unknown => &[],
         }
     }

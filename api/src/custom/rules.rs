@@ -104,9 +104,8 @@ impl Program {
     }
 }
 
-/// Everything that the rules of a schema, and of the schemas in it, say against an object. `old` is the version that
-/// the object replaces.
-pub(super) fn faults(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+/// Gives a scope in which all functions of the language are known, to begin scopes with variables in.
+pub(crate) fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
     thread_local! {
         // Functions are registered once per thread: a context cannot be shared.
         static FUNCTIONS: Context<'static> = {
@@ -115,10 +114,16 @@ pub(super) fn faults(schema: &Schema, object: &Value, old: Option<&Value>) -> Ve
             context
         };
     }
+    FUNCTIONS.with(evaluate)
+}
+
+/// Everything that the rules of a schema, and of the schemas in it, say against an object. `old` is the version that
+/// the object replaces.
+pub(super) fn faults(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if !has_any(schema) {
         return Vec::new();
     }
-    FUNCTIONS.with(|functions| {
+    with_functions(|functions| {
         let mut asked = Asked {
             functions,
             faults: Vec::new(),
