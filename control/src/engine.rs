@@ -36,7 +36,11 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::{
-    admission::{policy::Policies, review::Operation, webhook::Webhooks},
+    admission::{
+        policy::Policies,
+        review::{Attempt, Operation},
+        webhook::Webhooks,
+    },
     authorization::Access,
     followed::Followed,
     kinds::Registry,
@@ -54,7 +58,7 @@ pub use read::{ListOptions, ListPage, ListVersion};
 pub(crate) use read::{read_error, selects};
 pub use service::{ADDRESS_RECORDS, PORT_RECORDS};
 
-use admit::{Attempt, Reservation};
+use admit::Reservation;
 use update::Draft;
 
 use service::{Allocator, ClaimChange, ClaimConflict};
@@ -118,19 +122,22 @@ impl WriteOptions {
     }
 }
 
-/// Sentences for the client, in order. Clones share the list.
+/// Sentences for the client, in order and each once, however often a write was decided. Clones share the list.
 #[derive(Debug, Clone, Default)]
 pub struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl Warnings {
-    /// Adds a sentence.
+    /// Adds a sentence, unless it is there.
     pub fn push(&self, warning: impl Into<String>) {
-        self.0.lock().push(warning.into());
+        let (warning, mut list) = (warning.into(), self.0.lock());
+        if !list.contains(&warning) {
+            list.push(warning);
+        }
     }
 
     /// Adds sentences.
     pub fn extend(&self, warnings: Vec<String>) {
-        self.0.lock().extend(warnings);
+        warnings.into_iter().for_each(|warning| self.push(warning));
     }
 
     /// Takes all sentences out.
@@ -300,18 +307,7 @@ impl Engine {
                     update::finish(resource, &current, draft)?
                 }
             };
-            match &next {
-                Next::Keep => return Ok(Outcome::Kept(current)),
-                Next::Put(_) | Next::Remove(_) if attempt.operation == Operation::Delete => {
-                    self.approve(&attempt, None).await?;
-                }
-                Next::Put(new) | Next::Remove(new) => self.approve(&attempt, Some(new)).await?,
-            }
-            let reservation = match &next {
-                Next::Put(new) => self.reserve(&attempt, new).await?,
-                Next::Keep | Next::Remove(_) => Reservation::default(),
-            };
-            match self.step(&attempt, &stored, &current, next, &reservation).await? {
+            match self.step(&attempt, &stored, &current, next).await? {
                 Some(outcome) => return Ok(outcome),
                 None => tracing::debug!(object = %key, "object changed under a write, deciding again"),
             }
@@ -319,14 +315,13 @@ impl Engine {
         Err(ApiError::Contention(Target::new(resource, attempt.name)))
     }
 
-    /// One attempt to write; `None` if the store holds something else by now.
+    /// Has one version admitted, and attempts to write it; `None` if the store holds something else by now.
     async fn step(
         &self,
         attempt: &Attempt<'_>,
         stored: &Stored,
         current: &Value,
         next: Next,
-        reservation: &Reservation,
     ) -> Result<Option<Outcome>, ApiError> {
         let resource = attempt.asked.stored();
         let is_service = is_service(resource);
@@ -334,6 +329,13 @@ impl Engine {
             Next::Keep => return Ok(Some(Outcome::Kept(current.clone()))),
             Next::Put(new) => (new, false),
             Next::Remove(new) => (new, true),
+        };
+        let written = Some(&new).filter(|_| attempt.operation != Operation::Delete);
+        self.approve(attempt, written).await?;
+        let reservation = if removed {
+            Reservation::default()
+        } else {
+            self.reserve(attempt, &new).await?
         };
         let target = || Target::new(resource, &stored.key.name);
         let claim = match (is_service, removed) {
@@ -357,8 +359,9 @@ impl Engine {
                 crate::store::Op::Put(object::encode_as(resource, &new))
             },
         };
-        let checks = reservation.writes.clone();
-        let committed = self.commit(target(), write, checks, &claim, attempt.dry_run).await?;
+        let committed = self
+            .commit(target(), write, reservation.writes, &claim, attempt.dry_run)
+            .await?;
         let Some(revision) = committed else {
             return Ok(None);
         };

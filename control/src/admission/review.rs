@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use api::{conversion, expression::Scope as Names, resource::Resource};
 use serde_json::{Map, Value, json};
 
-use crate::auth::Caller;
+use crate::{
+    auth::Caller,
+    engine::{Target, Warnings, WriteOptions},
+};
 
 /// What somebody does with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,20 +44,63 @@ impl Operation {
     }
 }
 
-/// A request that is being admitted. Objects are in the form that is stored.
-pub(crate) struct Subject<'a> {
+/// Somebody is about to do something with an object. Objects are in the form that is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) operation: Operation,
     /// The row of the request.
     pub(crate) asked: &'a Resource,
     /// Empty for the object itself.
     pub(crate) subresource: &'a str,
-    /// Empty for what is of the cluster.
+    /// Of no meaning for what is of the cluster.
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    pub(crate) dry_run: bool,
-    pub(crate) object: Option<&'a Value>,
+    /// The version that is there; none before a creation.
     pub(crate) old: Option<&'a Value>,
+    pub(crate) dry_run: bool,
+    pub(crate) warnings: &'a Warnings,
+}
+
+impl<'a> Attempt<'a> {
+    /// Before it is known what is there.
+    pub(crate) fn new(
+        caller: &'a Caller,
+        operation: Operation,
+        asked: &'a Resource,
+        namespace: &'a str,
+        name: &'a str,
+        options: &'a WriteOptions,
+    ) -> Attempt<'a> {
+        Attempt {
+            caller,
+            operation,
+            asked,
+            subresource: "",
+            namespace,
+            name,
+            old: None,
+            dry_run: options.dry_run,
+            warnings: &options.warnings,
+        }
+    }
+
+    /// What a refusal is about.
+    pub(crate) fn target(&self) -> Target {
+        Target::new(self.asked, self.name)
+    }
+
+    /// Whether a pod is being bound to a node, which is the scheduler's own business.
+    pub(crate) fn is_binding(&self) -> bool {
+        self.subresource == "binding" && self.asked.group.is_empty() && self.asked.kind == "Pod"
+    }
+}
+
+/// What webhooks and policies are told of an attempt.
+pub(crate) struct Subject<'a> {
+    pub(crate) attempt: &'a Attempt<'a>,
+    /// What it is about to become; none for a deletion.
+    pub(crate) object: Option<&'a Value>,
     /// The namespace of the object; none for what is of the cluster.
     pub(crate) in_namespace: Option<&'a Value>,
 }
@@ -62,9 +108,9 @@ pub(crate) struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// The labels that namespace selectors are about: of the namespace that the object is in, or that it is.
     pub(super) fn namespace_labels(&self) -> Option<Option<&'a Map<String, Value>>> {
-        let is_namespace = self.asked.group.is_empty() && self.asked.plural == "namespaces";
+        let is_namespace = self.attempt.asked.group.is_empty() && self.attempt.asked.plural == "namespaces";
         let namespace = if is_namespace {
-            self.object.or(self.old)
+            self.object.or(self.attempt.old)
         } else {
             self.in_namespace
         };
@@ -73,14 +119,19 @@ impl<'a> Subject<'a> {
 
     /// The new and the old object, as far as there are any.
     pub(super) fn objects(&self) -> impl Iterator<Item = &'a Value> {
-        self.object.into_iter().chain(self.old)
+        self.object.into_iter().chain(self.attempt.old)
     }
 
     /// The `request` of a review, in the form of this row.
     pub(crate) fn request(&self, uid: &str, row: &Resource) -> Value {
+        let namespace = if self.attempt.asked.is_namespaced() {
+            self.attempt.namespace
+        } else {
+            ""
+        };
         let kind = |row: &Resource| {
-            let (group, version, kind) = match row.subresource(self.subresource) {
-                Some(sub) if !self.subresource.is_empty() => (sub.group, sub.version, sub.kind),
+            let (group, version, kind) = match row.subresource(self.attempt.subresource) {
+                Some(sub) if !self.attempt.subresource.is_empty() => (sub.group, sub.version, sub.kind),
                 _ => (row.group, row.version, row.kind),
             };
             json!({ "group": group, "version": version, "kind": kind })
@@ -90,20 +141,20 @@ impl<'a> Subject<'a> {
             "uid": uid,
             "kind": kind(row),
             "resource": resource(row),
-            "requestKind": kind(self.asked),
-            "requestResource": resource(self.asked),
-            "operation": self.operation.name(),
-            "userInfo": self.caller.user_info(),
+            "requestKind": kind(self.attempt.asked),
+            "requestResource": resource(self.attempt.asked),
+            "operation": self.attempt.operation.name(),
+            "userInfo": self.attempt.caller.user_info(),
             "object": self.object.map(|object| self.shown(row, object)),
-            "oldObject": self.old.map(|object| self.shown(row, object)),
-            "dryRun": self.dry_run,
-            "options": self.operation.options().map(|kind| json!({ "kind": kind, "apiVersion": "meta.k8s.io/v1" })),
+            "oldObject": self.attempt.old.map(|object| self.shown(row, object)),
+            "dryRun": self.attempt.dry_run,
+            "options": self.attempt.operation.options().map(|kind| json!({ "kind": kind, "apiVersion": "meta.k8s.io/v1" })),
         });
         for (field, text) in [
-            ("name", self.name),
-            ("namespace", self.namespace),
-            ("subResource", self.subresource),
-            ("requestSubResource", self.subresource),
+            ("name", self.attempt.name),
+            ("namespace", namespace),
+            ("subResource", self.attempt.subresource),
+            ("requestSubResource", self.attempt.subresource),
         ] {
             if !text.is_empty() {
                 request[field] = json!(text);

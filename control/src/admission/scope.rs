@@ -48,15 +48,15 @@ impl Rule {
             ObjectScope::Namespaced => "Namespaced",
             ObjectScope::Cluster => "Cluster",
         };
-        any(&self.operations, subject.operation.name())
+        any(&self.operations, subject.attempt.operation.name())
             && any(&self.groups, row.group)
             && any(&self.versions, row.version)
             && (self.scope == "*" || self.scope == scope)
-            && (self.names.is_empty() || self.names.iter().any(|name| name == subject.name))
+            && (self.names.is_empty() || self.names.iter().any(|name| name == subject.attempt.name))
             && self
                 .resources
                 .iter()
-                .any(|pattern| is_resource(pattern, row.plural, subject.subresource))
+                .any(|pattern| is_resource(pattern, row.plural, subject.attempt.subresource))
     }
 }
 

@@ -12,87 +12,20 @@ mod nodes;
 mod policies;
 mod webhooks;
 
-use api::resource::Resource;
+use api::{inert, resource::Resource};
 use serde_json::Value;
 
 use super::{
-    ApiError, Caller, Engine, Target, Warnings, WriteOptions, create::suffix, is_pod, is_priority_class,
-    object::meta_str,
+    ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str, scale,
 };
 use crate::{
     admission::{
         self, priority,
-        review::{Operation, Subject},
+        review::{Attempt, Operation},
     },
     authorization::Refusal,
     store::Write,
 };
-
-/// Somebody is about to do something with an object. Objects are in the form that is stored.
-#[derive(Clone, Copy)]
-pub(super) struct Attempt<'a> {
-    pub(super) caller: &'a Caller,
-    pub(super) operation: Operation,
-    /// The row of the request.
-    pub(super) asked: &'a Resource,
-    /// Empty for the object itself.
-    pub(super) subresource: &'a str,
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
-    /// The version that is there; none before a creation.
-    pub(super) old: Option<&'a Value>,
-    pub(super) dry_run: bool,
-    pub(super) warnings: &'a Warnings,
-}
-
-impl<'a> Attempt<'a> {
-    /// A request to create or update, before it is known what is there.
-    pub(super) fn new(
-        caller: &'a Caller,
-        operation: Operation,
-        asked: &'a Resource,
-        namespace: &'a str,
-        name: &'a str,
-        options: &'a WriteOptions,
-    ) -> Attempt<'a> {
-        Attempt {
-            caller,
-            operation,
-            asked,
-            subresource: "",
-            namespace,
-            name,
-            old: None,
-            dry_run: options.dry_run,
-            warnings: &options.warnings,
-        }
-    }
-
-    /// What webhooks and policies are told of it.
-    fn subject<'s>(&'s self, object: Option<&'s Value>, in_namespace: Option<&'s Value>) -> Subject<'s> {
-        Subject {
-            caller: self.caller,
-            operation: self.operation,
-            asked: self.asked,
-            subresource: self.subresource,
-            namespace: if self.asked.is_namespaced() { self.namespace } else { "" },
-            name: self.name,
-            dry_run: self.dry_run,
-            object,
-            old: self.old,
-            in_namespace,
-        }
-    }
-
-    /// Whether a pod is being bound to a node, which is the scheduler's own business.
-    fn is_binding(&self) -> bool {
-        self.subresource == "binding" && is_pod(self.asked)
-    }
-
-    fn target(&self) -> Target {
-        Target::new(self.asked, self.name)
-    }
-}
 
 /// What is written together with an object, or not at all.
 #[derive(Default)]
@@ -125,20 +58,13 @@ impl Engine {
         subresource: &str,
         options: &Value,
     ) -> Result<(), ApiError> {
+        let write = WriteOptions::default();
         let attempt = Attempt {
-            caller,
-            operation: Operation::Connect,
-            asked: resource,
             subresource,
-            namespace,
-            name,
-            old: None,
-            dry_run: false,
-            warnings: &Warnings::default(),
+            ..Attempt::new(caller, Operation::Connect, resource, namespace, name, &write)
         };
         self.ask_mutating(&attempt, &mut options.clone()).await?;
-        self.ask_policies(&attempt, Some(options))?;
-        self.ask_validating(&attempt, Some(options)).await
+        self.ask_others(&attempt, Some(options)).await
     }
 
     async fn complete_pod(&self, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), ApiError> {
@@ -159,10 +85,26 @@ impl Engine {
     pub(super) async fn approve(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
         self.check_node_restriction(attempt, new)?;
         if let Some(new) = new {
+            let inert_fields = inert::warnings(attempt.asked.stored(), attempt.old, new);
+            attempt.warnings.extend(inert_fields);
             self.check_escalation(attempt, new)?;
             self.check_certificate_rights(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }
+        if attempt.subresource != "scale" {
+            return self.ask_others(attempt, new).await;
+        }
+        // Others are told of the Scale, which is what the request is about.
+        let scale = |object: &Value| scale::of(attempt.asked.stored(), object);
+        let (old, new) = (attempt.old.map(scale), new.map(scale));
+        let attempt = Attempt {
+            old: old.as_ref(),
+            ..*attempt
+        };
+        self.ask_others(&attempt, new.as_ref()).await
+    }
+
+    async fn ask_others(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
         self.ask_policies(attempt, new)?;
         self.ask_validating(attempt, new).await
     }

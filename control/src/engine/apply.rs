@@ -5,7 +5,6 @@
 use api::{
     conversion,
     fields::{self, Configuration, Conflicts, FieldFault, FieldSet, KindPlace, Managers, Writer},
-    inert,
     resource::Resource,
     schema,
 };
@@ -77,25 +76,15 @@ impl Engine {
         let plan = Plan::new(resource, subresource, application, &options.manager)?;
         let resource = plan.resource;
         for _ in 0..super::ROUNDS_MAX {
-            let mut inert_fields = Vec::new();
             let attempt = Attempt {
                 subresource: plan.subresource,
                 ..Attempt::new(caller, Operation::Update, plan.asked, namespace, name, options)
             };
             let outcome = self
-                .modify(attempt, |current| {
-                    let decided = plan.update(current)?;
-                    if let Decided::Draft(draft) = &decided {
-                        inert_fields = inert::warnings(resource, Some(current), &draft.wanted);
-                    }
-                    Ok(decided)
-                })
+                .modify(attempt, |current| plan.update(current))
                 .await;
             match outcome {
-                Ok(outcome) => {
-                    options.warnings.extend(inert_fields);
-                    return Ok(Applied::Updated(plan.answer(outcome.into_object())));
-                }
+                Ok(outcome) => return Ok(Applied::Updated(plan.answer(outcome.into_object()))),
                 Err(ApiError::NotFound(_)) if subresource.is_none() => {}
                 Err(error) => return Err(error),
             }
@@ -108,11 +97,7 @@ impl Engine {
             match created {
                 // Somebody was faster: there is something to apply to now.
                 Err(ApiError::AlreadyExists(_)) => {}
-                Ok(object) => {
-                    options.warnings.extend(inert::warnings(resource, None, &object));
-                    return Ok(Applied::Created(plan.answer(object)));
-                }
-                Err(error) => return Err(error),
+                other => return other.map(|object| Applied::Created(plan.answer(object))),
             }
         }
         Err(ApiError::Contention(Target::new(resource, name)))

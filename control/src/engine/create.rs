@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    conversion, defaulting, inert,
+    conversion, defaulting,
     object::Scope,
     resource::{self, Resource},
     validation,
@@ -54,7 +54,6 @@ impl Engine {
         }
         fields::identify(resource, &mut object)?;
         fields::check(resource, &mut object, options)?;
-        options.warnings.extend(inert::warnings(resource, None, &object));
         place(resource, namespace, &mut object)?;
         if strategy::is_certificate_request(resource) {
             strategy::certificates::note_requester(&mut object, caller);

@@ -9,7 +9,7 @@ use reconcile::definitions::{self, CLEANUP_FINALIZER};
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, Warnings, is_namespace, is_pod,
+    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, Warnings, WriteOptions, is_namespace, is_pod,
     is_priority_class,
     object::{finalizers, is_terminating, meta_str, metadata, metadata_mut, timestamp},
     strategy,
@@ -82,17 +82,12 @@ impl Engine {
         if is_namespace(resource) && PROTECTED_NAMESPACES.contains(&name) {
             return Err(ApiError::forbidden(target, "this namespace may not be deleted"));
         }
-        let attempt = Attempt {
-            caller,
-            operation: Operation::Delete,
-            asked,
-            subresource: "",
-            namespace,
-            name,
-            old: None,
+        let write = WriteOptions {
             dry_run: options.dry_run,
-            warnings: &options.warnings,
+            warnings: options.warnings.clone(),
+            ..WriteOptions::default()
         };
+        let attempt = Attempt::new(caller, Operation::Delete, asked, namespace, name, &write);
         let outcome = self
             .modify(attempt, |current| {
                 preconditions(resource, current, &options)?;

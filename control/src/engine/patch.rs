@@ -3,7 +3,7 @@
 //! Source: RFC 6902, RFC 7396; Kubernetes, "Update API Objects in Place Using kubectl patch".
 
 use api::{
-    conversion, inert,
+    conversion,
     patch::{self, PatchError},
     resource::Resource,
 };
@@ -110,13 +110,8 @@ fn patched(
     conversion::from_stored(resource, &mut wanted);
     apply(resource, name, patch, &mut wanted)?;
     fixed(resource, current, &wanted)?;
-    // A round that is decided again must not repeat what the client is told.
-    drop(options.warnings.take());
     fields::identify(resource, &mut wanted)?;
     fields::check(resource, &mut wanted, options)?;
-    options
-        .warnings
-        .extend(inert::warnings(resource, Some(current), &wanted));
     conversion::to_stored(resource, &mut wanted);
     Ok(wanted)
 }

@@ -3,7 +3,6 @@
 use api::{
     conversion, defaulting,
     fields::Managers,
-    inert,
     resource::Resource,
     validation::{self, FieldError},
 };
@@ -52,11 +51,9 @@ impl Engine {
             subresource: subresource.unwrap_or_default(),
             ..Attempt::new(caller, Operation::Update, asked, namespace, name, options)
         };
-        let mut inert_fields = Vec::new();
         let outcome = self
             .modify(attempt, |current| {
                 preconditions(resource, current, &wanted)?;
-                inert_fields = inert::warnings(resource, Some(current), &wanted);
                 let record = Record::Changes {
                     manager: &options.manager,
                     subresource: subresource.unwrap_or_default(),
@@ -64,7 +61,6 @@ impl Engine {
                 Ok(draft(resource, part, current, wanted.clone(), record))
             })
             .await?;
-        options.warnings.extend(inert_fields);
         let mut object = outcome.into_object();
         conversion::from_stored(asked, &mut object);
         Ok(object)

@@ -192,11 +192,12 @@ async fn delete(
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
     let options = body::delete_options(context, body).await?;
+    let warnings = options.warnings.clone();
     let deleted = context
         .engine()
         .delete(&context.caller, resource, &path.namespace, &path.name, options)
         .await?;
-    Ok(match deleted {
+    let response = match deleted {
         Deleted::Pending(object) => answer(context, resource, form, StatusCode::OK, object),
         Deleted::Gone(object) if answers_object(resource) => answer(context, resource, form, StatusCode::OK, object),
         Deleted::Gone(object) => {
@@ -210,7 +211,8 @@ async fn delete(
             }
             status::json(StatusCode::OK, &status::success(Some(details)))
         }
-    })
+    };
+    Ok(warn(response, &warnings))
 }
 
 /// Kinds whose deletion answers the deleted object rather than a Status.

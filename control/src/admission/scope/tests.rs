@@ -1,20 +1,30 @@
 use api::resource::by_path;
 use serde_json::json;
 
-use super::{super::review::Operation, *};
-use crate::auth::Caller;
+use super::{
+    super::review::{Attempt, Operation},
+    *,
+};
+use crate::{auth::Caller, engine::WriteOptions};
 
-fn subject<'a>(caller: &'a Caller, operation: Operation, asked: &'a Resource, subresource: &'a str) -> Subject<'a> {
-    Subject {
-        caller,
-        operation,
-        asked,
+/// Somebody does something with `default/web`.
+fn attempt<'a>(
+    caller: &'a Caller,
+    operation: Operation,
+    asked: &'a Resource,
+    subresource: &'a str,
+    options: &'a WriteOptions,
+) -> Attempt<'a> {
+    Attempt {
         subresource,
-        namespace: "default",
-        name: "web",
-        dry_run: false,
+        ..Attempt::new(caller, operation, asked, "default", "web", options)
+    }
+}
+
+fn about<'a>(attempt: &'a Attempt<'a>) -> Subject<'a> {
+    Subject {
+        attempt,
         object: None,
-        old: None,
         in_namespace: None,
     }
 }
@@ -27,7 +37,7 @@ fn rule(operation: &str, group: &str, version: &str, resource: &str) -> Value {
 fn rules_say_what_is_meant() {
     /// Rule, operation, rows of the collection, subresource, version in whose form it is shown.
     type Row<'r> = (Value, Operation, &'r [&'r Resource], &'r str, Option<&'r str>);
-    let caller = Caller::anonymous();
+    let (caller, options) = (Caller::anonymous(), WriteOptions::default());
     let pods = by_path("", "v1", "pods").unwrap();
     let old = by_path("autoscaling", "v1", "horizontalpodautoscalers").unwrap();
     let new = by_path("autoscaling", "v2", "horizontalpodautoscalers").unwrap();
@@ -61,7 +71,10 @@ fn rules_say_what_is_meant() {
     ];
     for (rule, operation, found, subresource, expected) in rows {
         let scope = Scope::parse(&json!({ "rules": [rule] }));
-        let row = scope.row(&subject(&caller, operation, found[0], subresource), found);
+        let row = scope.row(
+            &about(&attempt(&caller, operation, found[0], subresource, &options)),
+            found,
+        );
         assert_eq!(
             row.map(|row| row.version),
             expected,
@@ -69,12 +82,13 @@ fn rules_say_what_is_meant() {
         );
     }
     let exact = Scope::parse(&json!({ "rules": [autoscalers], "matchPolicy": "Exact" }));
-    assert!(exact.row(&subject(&caller, create, old, ""), &[old, new]).is_none());
+    let asked = attempt(&caller, create, old, "", &options);
+    assert!(exact.row(&about(&asked), &[old, new]).is_none());
 }
 
 #[test]
 fn scopes_exclusions_and_names_narrow_rules() {
-    let caller = Caller::anonymous();
+    let (caller, options) = (Caller::anonymous(), WriteOptions::default());
     let pods = by_path("", "v1", "pods").unwrap();
     let nodes = by_path("", "v1", "nodes").unwrap();
     let hooks = by_path("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations").unwrap();
@@ -100,7 +114,10 @@ fn scopes_exclusions_and_names_narrow_rules() {
     ];
     for (scope, row, expected) in rows {
         let found = Scope::parse(&scope)
-            .row(&subject(&caller, Operation::Create, row, ""), &[row])
+            .row(
+                &about(&attempt(&caller, Operation::Create, row, "", &options)),
+                &[row],
+            )
             .is_some();
         assert_eq!(found, expected, "{scope}");
     }
@@ -108,7 +125,7 @@ fn scopes_exclusions_and_names_narrow_rules() {
 
 #[test]
 fn selectors_look_at_namespaces_and_at_both_versions() {
-    let caller = Caller::anonymous();
+    let (caller, options) = (Caller::anonymous(), WriteOptions::default());
     let pods = by_path("", "v1", "pods").unwrap();
     let namespaces = by_path("", "v1", "namespaces").unwrap();
     let nodes = by_path("", "v1", "nodes").unwrap();
@@ -129,11 +146,14 @@ fn selectors_look_at_namespaces_and_at_both_versions() {
         (&of_object, pods, Some(&plain), Some(&plain), None, false),
     ];
     for (number, (scope, row, in_namespace, object, old, expected)) in rows.into_iter().enumerate() {
-        let subject = Subject {
-            in_namespace,
-            object,
+        let attempt = Attempt {
             old,
-            ..subject(&caller, Operation::Update, row, "")
+            ..attempt(&caller, Operation::Update, row, "", &options)
+        };
+        let subject = Subject {
+            attempt: &attempt,
+            object,
+            in_namespace,
         };
         assert_eq!(scope.row(&subject, &[row]).is_some(), expected, "row {number}");
     }

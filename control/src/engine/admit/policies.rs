@@ -5,7 +5,7 @@
 use api::{object::Scope as ObjectScope, resource::Resource, selector::LabelSelector};
 use serde_json::Value;
 
-use super::{ApiError, Attempt, Engine, Target};
+use super::{ApiError, Attempt, Engine};
 use crate::{
     admission::{
         policy::{Binding, Fault, Policy},
@@ -29,7 +29,11 @@ impl Engine {
         }
         let rows = self.rows_of(attempt.asked);
         let in_namespace = self.namespace_of(attempt)?;
-        let subject = attempt.subject(new, in_namespace.as_ref());
+        let subject = Subject {
+            attempt,
+            object: new,
+            in_namespace: in_namespace.as_ref(),
+        };
         for (policy, binding) in in_force {
             let Some(row) = policy.scope.row(&subject, &rows) else {
                 continue;
@@ -42,14 +46,11 @@ impl Engine {
                 continue;
             }
             let faults = self.faults(attempt, &subject, row, &policy, &binding)?;
-            for fault in &faults {
-                let (policy, binding_name) = (&policy.name, &binding.name);
-                if binding.warns() {
-                    attempt.warnings.push(format!(
-                        "Validation failed for ValidatingAdmissionPolicy '{policy}' with binding '{binding_name}': {}",
-                        fault.message
-                    ));
-                }
+            for fault in faults.iter().filter(|_| binding.warns()) {
+                attempt.warnings.push(format!(
+                    "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
+                    policy.name, binding.name, fault.message
+                ));
             }
             if let Some(fault) = faults.first().filter(|_| binding.denies()) {
                 return Err(denied(attempt, &policy, &binding, fault));
@@ -163,6 +164,6 @@ fn denied(attempt: &Attempt<'_>, policy: &Policy, binding: &Binding, fault: &Fau
             _ => 422,
         },
         reason: fault.reason.clone(),
-        message: ApiError::forbidden(Target::new(attempt.asked, attempt.name), detail).to_string(),
+        message: ApiError::forbidden(attempt.target(), detail).to_string(),
     })
 }

@@ -9,14 +9,14 @@ use futures::future::join_all;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ApiError, Attempt, Engine, Target};
+use super::{ApiError, Attempt, Engine};
 use crate::{
     admission::{
         review::Subject,
         scope::{Verdict, judge},
         webhook::{Answer, Answered, FailurePolicy, Phase, Webhook},
     },
-    engine::{create::namespaces, error::chain, fields::not_handled, key, object, scale},
+    engine::{create::namespaces, error::chain, fields::not_handled, key, object},
     reach::{self, CallError},
 };
 
@@ -39,7 +39,11 @@ impl Engine {
                 if is_again && !(hook.is_reinvoked && index < outdated) {
                     continue;
                 }
-                let subject = attempt.subject(Some(object), in_namespace.as_ref());
+                let subject = Subject {
+                    attempt,
+                    object: Some(object),
+                    in_namespace: in_namespace.as_ref(),
+                };
                 let Some(row) = hook.scope.row(&subject, &rows) else {
                     continue;
                 };
@@ -77,12 +81,10 @@ impl Engine {
         }
         let rows = self.rows_of(attempt.asked);
         let in_namespace = self.namespace_of(attempt)?;
-        let is_scale = attempt.subresource == "scale";
-        let shown = |object: &Value| is_scale.then(|| scale::of(attempt.asked.stored(), object));
-        let (new_scale, old_scale) = (new.and_then(shown), attempt.old.and_then(shown));
         let subject = Subject {
-            old: old_scale.as_ref().or(attempt.old),
-            ..attempt.subject(new_scale.as_ref().or(new), in_namespace.as_ref())
+            attempt,
+            object: new,
+            in_namespace: in_namespace.as_ref(),
         };
         let chosen = configured
             .iter()
@@ -118,11 +120,10 @@ impl Engine {
 
     /// All rows of one collection, that of the request first.
     pub(super) fn rows_of<'r>(&self, asked: &'r Resource) -> Vec<&'r Resource> {
-        let collection = asked.stored().collection();
+        let of = |row: &Resource| (row.stored().group, row.plural);
         let kinds = self.registry().kinds();
         let others = kinds.rows().iter().copied();
-        let others =
-            others.filter(|row| row.stored().collection() == collection && row.api_version() != asked.api_version());
+        let others = others.filter(|row| of(row) == of(asked) && row.api_version() != asked.api_version());
         std::iter::once(asked).chain(others).collect()
     }
 
@@ -150,7 +151,7 @@ impl Engine {
                 (Verdict::Not, _) | (Verdict::Fails(_), FailurePolicy::Ignore) => return Ok(None),
                 (Verdict::Fails(why), FailurePolicy::Fail) => {
                     return Err(ApiError::forbidden(
-                        Target::new(subject.asked, subject.name),
+                        subject.attempt.target(),
                         format!(
                             "failed to evaluate the match conditions of webhook {:?}: {why}",
                             hook.name
@@ -159,7 +160,7 @@ impl Engine {
                 }
             }
         }
-        if subject.dry_run && !hook.takes_dry_runs() {
+        if subject.attempt.dry_run && !hook.takes_dry_runs() {
             return Err(ApiError::BadRequest(format!(
                 "admission webhook {:?} does not support dry run",
                 hook.name
