@@ -16,9 +16,9 @@ mod remove;
 mod set;
 mod typed;
 
+pub use crate::custom::KindPlace;
 pub use compare::{Comparison, compare};
 pub use extract::{FieldFault, extract};
-pub use crate::custom::KindPlace;
 pub use managers::{Entry, MalformedFields, Managers, Operation, is_reset};
 pub use merge::merge;
 pub use ownership::{Applied, Configuration, Conflict, Conflicts, Filter, Writer, apply, track};

@@ -7,10 +7,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rustix::process::Signal;
 
 use super::{
@@ -20,16 +20,13 @@ use super::{
 };
 use crate::{
     removal::{self, Removal, mounts},
-    supervise::{ProcessId, record::Record},
+    supervise::record::Record,
     terminal::Progress,
     whole_file::read_json,
 };
 
 /// Two processes, one after the other, each with its time to end in an orderly way; and some to look around.
 const END_WITHIN: Duration = STOP_GRACE.saturating_mul(2).saturating_add(Duration::from_secs(5));
-/// How long killed processes may take to be gone.
-const KILLED_WITHIN: Duration = Duration::from_secs(10);
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Stop what `skep up` runs, and remove what it made on this host: pods, links, mounts, control groups, programs.
 ///
@@ -114,24 +111,10 @@ fn end_processes(data_dir: &Path) -> anyhow::Result<()> {
     if let Some(supervisor) = record.supervisor {
         supervisor.signal(Signal::TERM).context("end `skep up`")?;
     }
-    if !all_end(&record, END_WITHIN) {
-        record.kill()?;
-        if !all_end(&record, KILLED_WITHIN) {
-            bail!("processes of `skep up` do not end though killed");
-        }
+    if !record.ends_within(END_WITHIN) {
+        record.kill().context("end the processes of `skep up`")?;
     }
     Ok(())
-}
-
-fn all_end(record: &Record, within: Duration) -> bool {
-    let deadline = Instant::now() + within;
-    while record.all().any(ProcessId::is_alive) {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-    true
 }
 
 /// Removes what `skep up` keeps in its data directory, and nothing else that may be there.

@@ -4,6 +4,7 @@
 //! Source: cgroups(7); Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/cpusets.rst of the kernel.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     thread,
@@ -124,21 +125,25 @@ pub(crate) fn kill(group: &str) -> Result<(), CgroupError> {
     for root in hierarchies()? {
         let path = root.join(group);
         let deadline = Instant::now() + EMPTY_WITHIN;
+        let mut ending: BTreeSet<ProcessId> = BTreeSet::new();
         loop {
+            // Remembered: a group lists a process no more as soon as it begins to end, when it still holds its files.
+            ending.extend(processes(&path));
             // Frozen processes do not die; v1 groups keep them frozen, v2 kills them all the same.
             for directory in subtree(&path) {
                 let _ = fs::write(directory.join("freezer.state"), "THAWED");
                 let _ = fs::write(directory.join("cgroup.kill"), "1");
             }
-            let pids = processes(&path);
-            if pids.is_empty() {
-                break;
-            }
-            for process in pids.iter().filter_map(|pid| ProcessId::of(*pid)) {
+            for process in &ending {
                 // One that ends by itself meanwhile is as good.
                 let _ = process.signal(rustix::process::Signal::KILL);
             }
+            ending.retain(|process| process.is_alive());
+            if ending.is_empty() && processes(&path).next().is_none() {
+                break;
+            }
             if Instant::now() > deadline {
+                let pids = ending.iter().map(|process| process.pid).collect();
                 return Err(CgroupError::NotEmpty { path, pids });
             }
             thread::sleep(LOOK_INTERVAL);
@@ -201,15 +206,15 @@ fn subtree(path: &Path) -> Vec<PathBuf> {
     directories
 }
 
-fn processes(path: &Path) -> Vec<i32> {
-    let mut pids: Vec<i32> = subtree(path)
-        .iter()
-        .filter_map(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok())
+/// The living processes in the group and below it. A zombie is listed, too, until a process that we do not know reaps
+/// it.
+fn processes(path: &Path) -> impl Iterator<Item = ProcessId> {
+    let listed = |directory: PathBuf| fs::read_to_string(directory.join("cgroup.procs")).ok();
+    subtree(path)
+        .into_iter()
+        .filter_map(listed)
         .flat_map(|content| content.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    // A zombie is listed until it is reaped, by a process we do not know; it holds nothing.
-    pids.retain(|pid| ProcessId::of(*pid).is_some());
-    pids
+        .filter_map(ProcessId::of)
 }
 
 #[cfg(test)]

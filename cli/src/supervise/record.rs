@@ -6,6 +6,8 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
@@ -14,6 +16,10 @@ use tracing::error;
 
 use super::{ProcessId, Report, Supervised, machine, runner::Publish};
 use crate::whole_file::write_json;
+
+/// How long killed processes may take to be gone.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A supervisor and its processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,13 +67,17 @@ impl Phase {
     }
 }
 
-/// A process could not be killed.
+/// Processes could not be killed.
 #[derive(Debug, thiserror::Error)]
-#[error("kill process {pid}")]
-pub(crate) struct KillError {
-    pid: i32,
-    #[source]
-    source: io::Error,
+pub(crate) enum KillError {
+    #[error("kill process {pid}")]
+    Signal {
+        pid: i32,
+        #[source]
+        source: io::Error,
+    },
+    #[error("processes do not end though killed")]
+    StillThere,
 }
 
 impl Record {
@@ -131,15 +141,32 @@ impl Record {
         self.supervisor.into_iter().chain(processes)
     }
 
-    /// Kills them all: the supervisor first, or it would restart what we end.
+    /// Kills them all: the supervisor first, or it would restart what we end. Returns when they are gone.
     pub(crate) fn kill(&self) -> Result<(), KillError> {
         for process in self.all() {
-            process.signal(Signal::KILL).map_err(|source| KillError {
+            let failed = |source| KillError::Signal {
                 pid: process.pid,
                 source,
-            })?;
+            };
+            process.signal(Signal::KILL).map_err(failed)?;
         }
-        Ok(())
+        if self.ends_within(KILLED_WITHIN) {
+            Ok(())
+        } else {
+            Err(KillError::StillThere)
+        }
+    }
+
+    /// Waits until they have all ended; false if they have not within this time.
+    pub(crate) fn ends_within(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        while self.all().any(ProcessId::is_alive) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+        true
     }
 
     /// Takes in what became of the process at this place.

@@ -80,9 +80,7 @@ impl Engine {
                 subresource: plan.subresource,
                 ..Attempt::new(caller, Operation::Update, plan.asked, namespace, name, options)
             };
-            let outcome = self
-                .modify(attempt, |current| plan.update(current))
-                .await;
+            let outcome = self.modify(attempt, |current| plan.update(current)).await;
             match outcome {
                 Ok(outcome) => return Ok(Applied::Updated(plan.answer(outcome.into_object()))),
                 Err(ApiError::NotFound(_)) if subresource.is_none() => {}

@@ -9,8 +9,8 @@ use reconcile::definitions::{self, CLEANUP_FINALIZER};
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, Warnings, WriteOptions, is_namespace, is_pod,
-    is_priority_class,
+    ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Outcome, Target, Warnings, WriteOptions, is_namespace,
+    is_pod, is_priority_class,
     object::{finalizers, is_terminating, meta_str, metadata, metadata_mut, timestamp},
     strategy,
     update::check_uid,

@@ -114,10 +114,7 @@ fn scopes_exclusions_and_names_narrow_rules() {
     ];
     for (scope, row, expected) in rows {
         let found = Scope::parse(&scope)
-            .row(
-                &about(&attempt(&caller, Operation::Create, row, "", &options)),
-                &[row],
-            )
+            .row(&about(&attempt(&caller, Operation::Create, row, "", &options)), &[row])
             .is_some();
         assert_eq!(found, expected, "{scope}");
     }
