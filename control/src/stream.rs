@@ -303,7 +303,9 @@ impl NodeStream for Nodes {
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let (engine, authority) = (&self.shared.engine, &self.shared.authority);
-        join::join(engine, authority, self.shared.certificate_life, request.get_ref()).map(Response::new)
+        let is_connected = |node: &str| self.shared.sessions.lock().contains_key(node);
+        let life = self.shared.certificate_life;
+        join::join(engine, authority, life, request.get_ref(), is_connected).map(Response::new)
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<JoinResponse>, Status> {

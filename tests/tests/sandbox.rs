@@ -101,7 +101,7 @@ fn exec_is_the_program_itself() {
     assert!(
         groups
             .lines()
-            .all(|line| line.ends_with(&format!(":/skep/{node}/host"))),
+            .all(|line| line.ends_with(&format!(":/skep-sandbox/{node}/host"))),
         "{groups}"
     );
     let addresses = sandbox.exec(&node, &["ip", "-brief", "address"]);

@@ -1,6 +1,6 @@
 //! Control groups of a sandbox: one directory per node (and one for the server) in every hierarchy.
 //!
-//! Works with a pure v2 tree, with v1 controllers, and with both side by side. Touches no group outside skep/.
+//! Works with a pure v2 tree, with v1 controllers, and with both side by side. Touches no group outside skep-sandbox/.
 //! Source: cgroups(7); Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/cpusets.rst of the kernel.
 
 use std::{

