@@ -14,6 +14,7 @@ mod control_socket;
 mod create;
 mod delete;
 mod execute;
+mod keeper;
 mod load;
 pub(crate) mod name;
 pub(crate) mod netns;
@@ -47,6 +48,9 @@ pub(crate) enum SandboxCommand {
     /// Keep a sandbox's processes alive (started by `create` and `start`).
     #[command(hide = true)]
     Supervise(supervisor::SuperviseArguments),
+    /// Restart a sandbox's supervisor when it dies (started by the supervisor).
+    #[command(hide = true)]
+    Keep(keeper::KeepArguments),
 }
 
 /// Which sandbox.
@@ -58,9 +62,9 @@ pub(crate) struct NameArgument {
 }
 
 impl SandboxCommand {
-    /// True for the one that runs for long and writes a log; the others talk to a person.
+    /// True for those that run for long and write a log; the others talk to a person.
     pub(crate) fn logs(&self) -> bool {
-        matches!(self, Self::Supervise(_))
+        matches!(self, Self::Supervise(_) | Self::Keep(_))
     }
 
     /// Runs the command.
@@ -75,6 +79,7 @@ impl SandboxCommand {
             Self::Start(arguments) => arguments.run(),
             Self::Delete(arguments) => arguments.run(),
             Self::Supervise(arguments) => arguments.run(),
+            Self::Keep(arguments) => arguments.run(),
         }
     }
 }

@@ -51,8 +51,15 @@ impl ListArguments {
             .into_iter()
             .filter(|sandbox| self.name.as_deref().is_none_or(|name| name == sandbox.name.as_str()))
         {
-            let state = sandbox.processes()?.checked();
-            rows.push((overall(&state), sandbox));
+            // One that cannot be read hides none of the others.
+            let state = match sandbox.processes() {
+                Ok(record) => overall(&record.checked()),
+                Err(error) => {
+                    eprintln!("warning: {}: {:#}", sandbox.name, anyhow::Error::from(error));
+                    "unknown"
+                }
+            };
+            rows.push((state, sandbox));
         }
         match self.output {
             Some(Format::Json) => print_json(&json!(rows.iter().map(described).collect::<Vec<_>>()))?,

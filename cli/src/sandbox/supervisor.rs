@@ -1,6 +1,7 @@
 //! `skep sandbox supervise`: the detached process that keeps a sandbox's server and agents alive.
 //!
-//! Its death disturbs nothing: the processes run on, and the next supervisor watches them again.
+//! Its death disturbs nothing: the processes run on, and the next supervisor, which [`super::keeper`] starts, watches
+//! them again.
 
 use std::{
     ffi::OsString,
@@ -9,6 +10,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,7 +29,7 @@ use super::{
     netns,
     registry::{self, Sandbox},
 };
-use crate::supervise::{self, Output, Supervisor, Unit};
+use crate::supervise::{self, Output, Supervised, Supervisor, Unit};
 
 /// Name of the file in the data directory that the one supervisor holds.
 pub(super) const LOCK: &str = "supervisor.lock";
@@ -98,6 +100,8 @@ async fn supervise(sandbox: Sandbox) -> anyhow::Result<()> {
     let publish = record.begin(sandbox.record());
     let units = units(&sandbox).into_iter().zip(resumed).collect();
     let supervisor = Supervisor::start(units, publish);
+    // Not in the record, which tells what of the sandbox a person may stop and start.
+    let keeper = Supervisor::start(vec![(keeper(&sandbox), Supervised::Started)], Arc::new(|_, _| {}));
     let listener = listen(&sandbox.control_socket())?;
     info!(sandbox = sandbox.name.as_str(), nodes = sandbox.nodes, "supervising");
     loop {
@@ -112,7 +116,10 @@ async fn supervise(sandbox: Sandbox) -> anyhow::Result<()> {
                 Err(failure) => error!(error = &failure as &dyn std::error::Error, "accept failed"),
             },
             // Processes run on without us; who wants them stopped says so.
-            _ = terminate.recv() => return Ok(()),
+            _ = terminate.recv() => {
+                keeper.shut_down().await;
+                return Ok(());
+            }
         }
     }
 }
@@ -181,6 +188,13 @@ fn unit(sandbox: &Sandbox, name: String, command: Vec<OsString>, requires: Optio
         grace: STOP_GRACE,
         requires,
     }
+}
+
+/// What restarts this process.
+fn keeper(sandbox: &Sandbox) -> Unit {
+    let mut command: Vec<OsString> = vec![sandbox.skep.clone().into()];
+    command.extend(["sandbox", "keep", "--name", sandbox.name.as_str()].map(OsString::from));
+    unit(sandbox, "keeper".to_owned(), command, None)
 }
 
 /// Where the output of a process goes.
