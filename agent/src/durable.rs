@@ -5,7 +5,10 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt},
+    },
     path::Path,
 };
 
@@ -46,6 +49,17 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], sync: Sync) -> io::Result<()> {
         File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Moves a directory, with all that is in it, to a place that is free. After a loss of power the place is still free or
+/// holds all of it. Writes out everything that waits to be written to that file system.
+///
+/// # Errors
+/// The directory may then be at either place.
+pub(crate) fn rename_tree(from: &Path, to: &Path) -> io::Result<()> {
+    nix::unistd::syncfs(File::open(from)?.as_raw_fd())?;
+    fs::rename(from, to)?;
+    File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Makes a directory, and those above it that are missing, with mode 0700.

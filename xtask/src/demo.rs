@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the main job, from nothing to a cluster that serves, shown step by step.
 //!
 //! Every step says what was seen, and fails if it is not what it should be. Whatever was made is removed at the end,
-//! also after a failure, unless `--keep` is given.
+//! also after a failure or when it is interrupted, unless `--keep` is given.
 
 use std::{
     collections::BTreeMap,
@@ -9,6 +9,10 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +20,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{cargo, image, inventory::Inventory, setup, shell};
 
@@ -52,6 +58,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         name: arguments.name.clone(),
         skep: PathBuf::new(),
         kubectl: PathBuf::new(),
+        interrupted: Arc::default(),
     };
     demo.say("install what is missing");
     setup::run()?;
@@ -69,10 +76,15 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         );
     }
 
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&demo.interrupted)).context("listen for signals")?;
+    }
     let before = Inventory::take();
     let outcome = demo.show();
-    if let Err(error) = &outcome {
-        demo.explain(error);
+    match &outcome {
+        Err(_) if demo.is_interrupted() => eprintln!("\nInterrupted."),
+        Err(error) => demo.explain(error),
+        Ok(()) => {}
     }
     if arguments.keep {
         println!(
@@ -104,12 +116,32 @@ struct Demo {
     name: String,
     skep: PathBuf,
     kubectl: PathBuf,
+    /// Set by the signals that ask us to end.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Demo {
     fn say(&mut self, what: &str) {
         self.step += 1;
         println!("\n{}. {what}", self.step);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Begins a step of what is shown, unless we are asked to end.
+    fn begin(&mut self, what: &str) -> Result<()> {
+        self.go_on()?;
+        self.say(what);
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<()> {
+        if self.is_interrupted() {
+            bail!("interrupted");
+        }
+        Ok(())
     }
 
     fn show(&mut self) -> Result<()> {
@@ -126,11 +158,11 @@ impl Demo {
     }
 
     fn create(&mut self) -> Result<()> {
-        self.say("make a cluster of three nodes on this machine");
+        self.begin("make a cluster of three nodes on this machine")?;
         shell::run(&mut self.sandbox(&["create", "--nodes", "3"])).context("make the sandbox")?;
         shell::run(self.kubectl().args(["get", "nodes", "-o", "wide"]))?;
 
-        self.say("build two images from this machine's busybox and give them to the nodes");
+        self.begin("build two images from this machine's busybox and give them to the nodes")?;
         let work = self.work_dir();
         std::fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
         let archives = [work.join("web.tar"), work.join("busybox.tar")];
@@ -140,9 +172,9 @@ impl Demo {
     }
 
     fn deploy(&mut self) -> Result<()> {
-        self.say("deploy a web application of three replicas, with a service");
+        self.begin("deploy a web application of three replicas, with a service")?;
         self.apply(&manifests::web(REPLICAS))?;
-        let ready = wait_for("all replicas to be available", || {
+        let ready = self.wait_for("all replicas to be available", || {
             let deployment = self.object(&["deployment", "web"])?;
             Ok((deployment["status"]["availableReplicas"] == REPLICAS).then_some(deployment))
         })?;
@@ -175,9 +207,9 @@ impl Demo {
     }
 
     fn count_replicas(&mut self, pod: &str, url: &str, what: &str) -> Result<()> {
-        self.say(&format!("send {REQUESTS} requests to {what} ({url}) from a pod"));
+        self.begin(&format!("send {REQUESTS} requests to {what} ({url}) from a pod"))?;
         self.apply(&manifests::counting_client(pod, url, REQUESTS))?;
-        wait_for("the client to be done", || {
+        self.wait_for("the client to be done", || {
             let object = self.object(&["pod", pod])?;
             match object["status"]["phase"].as_str() {
                 Some("Succeeded") => Ok(Some(())),
@@ -200,7 +232,7 @@ impl Demo {
     }
 
     fn call_node_ports(&mut self) -> Result<()> {
-        self.say("call the service through its port on every node");
+        self.begin("call the service through its port on every node")?;
         let service = self.object(&["service", "web"])?;
         let port = service["spec"]["ports"][0]["nodePort"]
             .as_u64()
@@ -218,10 +250,10 @@ impl Demo {
     }
 
     fn kill_an_agent(&mut self) -> Result<()> {
-        self.say("kill an agent with SIGKILL while requests flow");
+        self.begin("kill an agent with SIGKILL while requests flow")?;
         self.apply(&manifests::flowing_client())?;
         let flowing = |atleast: usize| {
-            wait_for("requests to flow", || {
+            self.wait_for("requests to flow", || {
                 let log = self.logs("client-flow").unwrap_or_default();
                 Ok((log.lines().count() >= atleast).then(|| log.lines().count()))
             })
@@ -240,7 +272,7 @@ impl Demo {
         let pid = agent.pid.context("the agent does not run")?;
         shell::run(shell::as_root("kill")?.args(["-KILL", &pid.to_string()]))?;
         println!("   killed the agent of {node} (pid {pid}) after {before} requests");
-        let restarted = wait_for("the agent to be restarted", || {
+        let restarted = self.wait_for("the agent to be restarted", || {
             let agent = self.agents()?.into_iter().find(|agent| agent.node == node);
             Ok(agent.and_then(|agent| agent.pid).filter(|new| *new != pid))
         })?;
@@ -256,7 +288,7 @@ impl Demo {
     }
 
     fn show_no_rules(&mut self) -> Result<()> {
-        self.say("look for packet filter rules on the nodes");
+        self.begin("look for packet filter rules on the nodes")?;
         for agent in self.agents()? {
             for tool in [["iptables-save"].as_slice(), &["nft", "list", "ruleset"]] {
                 let rules = shell::output(self.sandbox(&["exec"]).arg(&agent.node).arg("--").args(tool))?;
@@ -282,7 +314,7 @@ impl Demo {
         println!("\nWhere to look next (with --keep the cluster stays up):");
         println!("   export KUBECONFIG={}", self.kubeconfig().display());
         for command in [
-            "kubectl get all -o wide".to_owned(),
+            format!("{} get all -o wide", self.kubectl.display()),
             format!("{} net services", self.skep.display()),
             format!("{} net conntrack", self.skep.display()),
             format!("{} describe service web", self.skep.display()),
@@ -333,6 +365,21 @@ impl Demo {
             "   no process, network namespace, link, mount, control group or pin is here that was not here before"
         );
         Ok(())
+    }
+
+    /// Looks until there is something to see. An error of `look` ends it.
+    fn wait_for<T>(&self, what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        let deadline = Instant::now() + STEP_WITHIN;
+        loop {
+            self.go_on()?;
+            if let Some(seen) = look()? {
+                return Ok(seen);
+            }
+            if Instant::now() > deadline {
+                bail!("waited {} s in vain for {what}", STEP_WITHIN.as_secs());
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
     }
 
     fn agents(&self) -> Result<Vec<Agent>> {
@@ -409,20 +456,6 @@ struct Agent {
 
 fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// Looks until there is something to see. An error of `look` ends it.
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + STEP_WITHIN;
-    loop {
-        if let Some(seen) = look()? {
-            return Ok(seen);
-        }
-        if Instant::now() > deadline {
-            bail!("waited {} s in vain for {what}", STEP_WITHIN.as_secs());
-        }
-        thread::sleep(LOOK_INTERVAL);
-    }
 }
 
 /// The body of the answer to a GET of "/".

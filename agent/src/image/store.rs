@@ -417,7 +417,7 @@ impl ImageStore {
         if home.exists() {
             fs::remove_dir_all(&home).map_err(write_error(&home))?;
         }
-        fs::rename(&work, &home).map_err(write_error(&home))?;
+        durable::rename_tree(&work, &home).map_err(write_error(&home))?;
         Ok((unpacked.bytes, true))
     }
 
