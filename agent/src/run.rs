@@ -101,6 +101,9 @@ pub enum AgentError {
     /// The DNS server cannot use its sockets.
     #[error("start the DNS server")]
     Dns(#[from] dns::StartError),
+    /// The DNS server has ended by itself.
+    #[error("the DNS server has ended")]
+    DnsEnded,
     /// There is no cgroup v2 hierarchy for the socket hooks.
     #[error("no cgroup v2 hierarchy is mounted; mount one (mount -t cgroup2 none DIR) or give --socket-cgroup")]
     NoCgroupV2,
@@ -415,7 +418,12 @@ impl Node {
 
     /// Does what the control plane says for as long as the stream's events come.
     async fn follow(mut self, mut events: mpsc::Receiver<StreamEvent>) -> Result<(), AgentError> {
-        while let Some(event) = events.recv().await {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event.ok_or(AgentError::Panicked)?,
+                // It has said why. Whoever keeps the agent alive starts it again, and it its DNS server.
+                _ = &mut self.foundation.dns => return Err(AgentError::DnsEnded),
+            };
             match event {
                 StreamEvent::Connected(welcome) => {
                     let ranges = Ranges::try_from(&welcome)?;
@@ -439,7 +447,6 @@ impl Node {
                 StreamEvent::Disconnected => self.requests.cancel_all(),
             }
         }
-        Err(AgentError::Panicked)
     }
 
     async fn take(&mut self, batch: &Batch) {

@@ -209,6 +209,18 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
         "{said}"
     );
 
+    let mut elsewhere = Command::new(programs::skep());
+    elsewhere
+        .arg("up")
+        .arg("--data-dir")
+        .arg(cluster.directory.path().join("other"));
+    let second = elsewhere.output().expect("run");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        !second.status.success() && said.contains("listen on 0.0.0.0:6443"),
+        "{said}"
+    );
+
     // Pods outlive an orderly end.
     assert!(cluster.end(Signal::SIGTERM).success());
     assert_eq!(

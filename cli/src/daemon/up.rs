@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -62,6 +62,13 @@ impl UpArguments {
                 data_dir.display()
             );
         };
+        // The server would say the same in its log, again and again.
+        drop(TcpListener::bind(self.listen).with_context(|| {
+            format!(
+                "listen on {}; is another server running? --listen takes another address",
+                self.listen
+            )
+        })?);
         let node_name = match &self.node_name {
             Some(name) => name.clone(),
             None => super::host_name()?,
