@@ -3,8 +3,11 @@
 //! Never here: ETags and content negotiation, which belong to the server.
 //! Source: API concepts ("Discovery API"), `apidiscovery.k8s.io/v2`.
 
+mod remote;
+
 use serde_json::{Value, json};
 
+pub use self::remote::{RemoteVersion, add_remote, add_remote_aggregated, aggregated_resources, remote_group};
 use crate::{
     object::Scope,
     resource::{Kinds, Resource, Subresource, api_version},

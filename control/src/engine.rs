@@ -51,6 +51,7 @@ use crate::{
 pub use crate::auth::{Caller, Tokens};
 pub use apply::{Application, Applied};
 pub use delete::{DeleteOptions, Deleted, Propagation};
+pub(crate) use error::chain;
 pub use error::{ApiError, Cause, Denial, Target};
 pub(crate) use fields::strict_error;
 pub use patch::Patch;

@@ -4,6 +4,7 @@
 //! Never here: the agent, the dataplane, aya.
 
 mod admission;
+mod aggregation;
 mod audit;
 pub mod auth;
 mod authorization;

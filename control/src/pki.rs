@@ -8,7 +8,7 @@
 
 mod kubeconfig;
 mod order;
-mod serving;
+mod own;
 
 use std::{
     fs, io,
@@ -31,7 +31,7 @@ use crate::auth::{MASTERS_GROUP, NODE_USER_PREFIX, NODES_GROUP};
 
 pub use crate::durable::{WriteFileError, make_private_dir, write_file};
 pub use kubeconfig::{is_own_kubeconfig, kubeconfig};
-pub use serving::ServingCertificate;
+pub use own::OwnCertificate;
 
 /// The authority outlives every cluster of today; replacing it means joining every node again.
 const AUTHORITY_VALID: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -271,12 +271,19 @@ impl Authority {
         })
     }
 
+    fn issue_user(
+        &self,
+        user: &str,
+        valid: Duration,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), IssueError> {
+        self.issue(client_params(user, &[], valid))
+    }
+
     fn issue_server(
         &self,
         names: &[String],
         valid: Duration,
     ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), IssueError> {
-        let key = KeyPair::generate().map_err(IssueError::Sign)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name("skep-server", &[]);
         for subject in names {
@@ -286,6 +293,15 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         valid_for(&mut params, valid);
+        self.issue(params)
+    }
+
+    /// A certificate for a new key.
+    fn issue(
+        &self,
+        params: CertificateParams,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), IssueError> {
+        let key = KeyPair::generate().map_err(IssueError::Sign)?;
         let certificate = params.signed_by(&key, &self.inner.issuer).map_err(IssueError::Sign)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         Ok((certificate.der().clone(), PrivateKeyDer::Pkcs8(key)))

@@ -4,8 +4,10 @@
 //! The server needs no route to pods: an agent connects for it. Never here: what is said over a connection.
 
 mod call;
+mod destination;
 mod place;
 mod pod;
+mod tls;
 
 use std::time::Duration;
 
@@ -13,9 +15,10 @@ use api::node_stream::{Reply, request::Kind};
 use futures::StreamExt as _;
 
 pub(crate) use self::{
-    call::{CallError, Destination, post},
-    place::{Place, Scheme, Target, place},
-    pod::open,
+    call::{CallError, post, send},
+    destination::Destination,
+    place::{Place, SERVICE_NAME, Scheme, Target, place, slices},
+    pod::{Stream, open},
 };
 use crate::{
     engine::ApiError,
@@ -31,7 +34,7 @@ pub(crate) const FIRST_REPLY_WAIT: Duration = Duration::from_secs(30);
 /// When the node cannot be asked, or refuses.
 pub(crate) async fn begin(nodes: &Nodes, node: &str, request: Kind) -> Result<(Feed, Replies), ApiError> {
     let answer = nodes.converse(node, request).await;
-    let (feed, mut replies) = answer.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let (feed, mut replies) = answer.map_err(|error| ApiError::Unreachable(error.to_string()))?;
     let first = tokio::time::timeout(FIRST_REPLY_WAIT, replies.next()).await;
     let first: Option<Reply> = first.map_err(|_| too_slow(node))?;
     if let Some(end) = first.and_then(|first| first.end) {
@@ -53,5 +56,5 @@ pub(crate) fn too_slow(node: &str) -> ApiError {
 
 /// A pod that cannot be talked to, as upstream says it.
 pub(crate) fn unreachable(why: &str) -> ApiError {
-    ApiError::Unavailable(format!("error trying to reach service: {why}"))
+    ApiError::Unreachable(format!("error trying to reach service: {why}"))
 }

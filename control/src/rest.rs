@@ -3,6 +3,7 @@
 //! Knows paths, forms, codes; never decides about objects. HTTP codes exist only here.
 //! Source: Kubernetes API Concepts; Kubernetes API conventions.
 
+mod aggregated;
 mod body;
 mod collection;
 mod components;
@@ -33,6 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::discovery::RemoteVersion;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::upgrade::OnUpgrade;
@@ -40,6 +42,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    aggregation::Aggregation,
     audit::Audit,
     auth::Caller,
     driver::Progress,
@@ -92,6 +95,7 @@ type Counts = Vec<(String, u64)>;
 struct Inner {
     engine: Engine,
     nodes: Nodes,
+    aggregation: Aggregation,
     audit: Audit,
     metrics: Metrics,
     flow: Flow,
@@ -119,14 +123,21 @@ struct Context {
 }
 
 impl Rest {
-    /// A server of this engine's objects and of these nodes' logs and maps.
+    /// A server of this engine's objects, of these nodes' logs and maps, and of what other servers have.
     #[must_use]
-    pub(crate) fn new(engine: Engine, nodes: Nodes, company: Company, shutdown: CancellationToken) -> Rest {
+    pub(crate) fn new(
+        engine: Engine,
+        nodes: Nodes,
+        aggregation: Aggregation,
+        company: Company,
+        shutdown: CancellationToken,
+    ) -> Rest {
         Rest {
             inner: Arc::new(Inner {
                 flow: Flow::new(engine.store().clone(), company.seats, company.flow),
                 engine,
                 nodes,
+                aggregation,
                 audit: company.audit,
                 metrics: company.metrics,
                 watches: Watches::default(),
@@ -172,6 +183,14 @@ impl Rest {
             uri: parts.uri,
             headers: parts.headers,
         };
+        if let Some(found) = aggregated::server(&context, &route)? {
+            let answer = aggregated::handle(&context, &found, body);
+            if course.is_long {
+                return answer.await;
+            }
+            let timeout = context.query.request_timeout(REQUEST_TIMEOUT)?;
+            return within_time(timeout, answer).await;
+        }
         if let Route::Objects(object) = &route {
             let resource = object
                 .resource(&context.engine().registry().kinds())
@@ -211,6 +230,11 @@ impl Context {
         Ok(options)
     }
 
+    /// What other API servers serve.
+    fn remotes(&self) -> Result<Vec<RemoteVersion>, ApiError> {
+        self.rest.inner.aggregation.versions()
+    }
+
     async fn other(&self, route: Route) -> Result<Response<Body>, ApiError> {
         let kinds = self.engine().registry().kinds();
         match route {
@@ -219,11 +243,15 @@ impl Context {
             Route::Metrics => metrics::answer(self).await,
             Route::Health { check, part } => health::check(self, &check, &part).await,
             Route::CoreVersions => Ok(discovery::core_versions(&self.headers, &kinds)),
-            Route::Groups => Ok(discovery::groups(&self.headers, &kinds)),
-            Route::Group(group) => discovery::group(&self.headers, &kinds, &group),
+            Route::Groups => Ok(discovery::groups(&self.headers, &kinds, &self.remotes()?)),
+            Route::Group(group) => discovery::group(&self.headers, &kinds, &group, &self.remotes()?),
             Route::Resources { group, version } => discovery::resources(&self.headers, &kinds, &group, &version),
             Route::OpenApiV2 => Ok(openapi::v2(&self.headers, &kinds)),
-            Route::OpenApiIndex => Ok(openapi::index(&self.headers, &kinds)),
+            Route::OpenApiIndex => Ok(openapi::index(
+                &self.headers,
+                &kinds,
+                self.rest.inner.aggregation.openapi(),
+            )),
             Route::OpenApiDocument(path) => openapi::document(&self.headers, &kinds, &path, self.query.has("hash")),
             Route::OpenIdConfiguration => Ok(discovery::openid_configuration(self.engine().tokens())),
             Route::OpenIdKeys => Ok(discovery::openid_keys(self.engine().tokens())),

@@ -26,6 +26,7 @@ use tracing::{error, info};
 
 use crate::{
     ServerConfig,
+    aggregation::{self, Aggregation},
     audit::{Audit, AuditError},
     auth::{OpenOidcError, OpenTokensError, Tokens},
     certificates::{self, Signing},
@@ -34,7 +35,7 @@ use crate::{
     engine::{Engine, EngineConfig},
     flow::{self, FlowMeter},
     metrics::Metrics,
-    pki::{self, Authority, ServingCertificate},
+    pki::{self, Authority, OwnCertificate},
     rest::{Company, Rest},
     store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
@@ -164,6 +165,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
     let seats = config
         .requests_in_flight_max
         .saturating_add(config.mutating_in_flight_max);
+    let front_proxy = Authority::open(&path.join("pki").join("front-proxy")).map_err(ServerError::Authority)?;
     let company = Company {
         audit: audit.clone(),
         metrics,
@@ -172,10 +174,21 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         progress: Arc::default(),
         stopping: shutdown.clone(),
     };
-    let result = serve(&config, port, authority, store.clone(), company, shutdown).await;
+    let authorities = Authorities {
+        cluster: authority,
+        front_proxy,
+    };
+    let result = serve(&config, port, authorities, store.clone(), company, shutdown).await;
     store.close().await;
     audit.close().await;
     result
+}
+
+/// Who signs certificates.
+struct Authorities {
+    cluster: Authority,
+    /// What this server shows to other API servers; they believe it whom it names.
+    front_proxy: Authority,
 }
 
 /// The one port.
@@ -188,11 +201,12 @@ struct Port {
 async fn serve(
     config: &ServerConfig,
     port: Port,
-    authority: Authority,
+    authorities: Authorities,
     store: Store,
     company: Company,
     shutdown: CancellationToken,
 ) -> Result<(), ServerError> {
+    let authority = authorities.cluster;
     let tokens = Tokens::open(
         &config.data_dir.join("pki"),
         &issuer(config),
@@ -208,6 +222,9 @@ async fn serve(
     bootstrap::namespaces(&engine).await.map_err(ServerError::Bootstrap)?;
     bootstrap::roles(&engine).await.map_err(ServerError::Bootstrap)?;
     registration::make(&engine).await.map_err(ServerError::Bootstrap)?;
+    bootstrap::authentication_config(&engine, &authority, &authorities.front_proxy)
+        .await
+        .map_err(ServerError::Bootstrap)?;
     bootstrap::join_token(&engine, &config.data_dir, &authority)
         .await
         .map_err(ServerError::Bootstrap)?;
@@ -248,7 +265,14 @@ async fn serve(
     ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
     let dangling = tokio::spawn(flow::judge_schemas(engine.clone(), stop.clone()));
-    let rest = Rest::new(engine, nodes.clone(), company, stop.clone());
+    let aggregation = Aggregation::new(engine.store().clone(), authorities.front_proxy).map_err(ServerError::Issue)?;
+    let others = tokio::spawn(aggregation::run(
+        aggregation.clone(),
+        engine.clone(),
+        nodes.clone(),
+        stop.clone(),
+    ));
+    let rest = Rest::new(engine, nodes.clone(), aggregation, company, stop.clone());
     let router = Router::new()
         .route_service(NODE_STREAM_PATH, nodes.service())
         .fallback(move |request: Request| rest.clone().handle(request));
@@ -275,20 +299,20 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
-    for task in [definitions, dangling, requests, kubeconfig] {
+    for task in [definitions, dangling, requests, kubeconfig, others] {
         task.abort();
     }
     result
 }
 
 fn acceptor(config: &ServerConfig, authority: &Authority) -> Result<TlsAcceptor, ServerError> {
-    let certificate = ServingCertificate::new(authority.clone(), server_names(config)).map_err(ServerError::Issue)?;
+    let certificate = OwnCertificate::new(authority.clone(), server_names(config)).map_err(ServerError::Issue)?;
     tls_config(authority, certificate)
         .map(|tls| TlsAcceptor::from(Arc::new(tls)))
         .map_err(ServerError::Tls)
 }
 
-fn tls_config(authority: &Authority, certificate: ServingCertificate) -> Result<rustls::ServerConfig, TlsError> {
+fn tls_config(authority: &Authority, certificate: OwnCertificate) -> Result<rustls::ServerConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots

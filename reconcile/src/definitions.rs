@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use api::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::conditions::Conditions;
+
 /// Keeps a definition until its objects are gone.
 pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
@@ -151,50 +153,6 @@ fn accepted(definition: &Value, taken: &Taken<'_>) -> (Value, Option<(&'static s
         names.entry(field).or_insert_with(|| json!(""));
     }
     (Value::Object(names), conflict)
-}
-
-/// The conditions of a status.
-struct Conditions<'a> {
-    list: &'a mut Vec<Value>,
-    now: Timestamp,
-}
-
-impl Conditions<'_> {
-    fn of(status: &mut Value, now: Timestamp) -> Conditions<'_> {
-        let slot = &mut status["conditions"];
-        if !slot.is_array() {
-            *slot = json!([]);
-        }
-        Conditions {
-            list: slot.as_array_mut().expect("made a list just above"),
-            now,
-        }
-    }
-
-    fn has(&self, kind: &str, status: &str) -> bool {
-        self.list
-            .iter()
-            .any(|condition| condition["type"] == kind && condition["status"] == status)
-    }
-
-    /// The time is that of the last change of the status.
-    fn set(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
-        let new = json!({
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        });
-        match self.list.iter_mut().find(|condition| condition["type"] == kind) {
-            Some(condition) if condition["status"] == status => {
-                condition["reason"] = json!(reason);
-                condition["message"] = json!(message);
-            }
-            Some(condition) => *condition = new,
-            None => self.list.push(new),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! Never here: clocks, randomness, async, files, sockets. `now` and `seed` are arguments ([`plan::Context`]).
 //! The one driver in `control` carries plans out; the agent carries out those of the pod machine.
 
+pub mod availability;
 mod builtin;
 mod cluster_roles;
+mod conditions;
 mod defaults;
 pub mod definitions;
 mod deployment;

@@ -216,6 +216,9 @@ pub enum ApiError {
     /// The server, or the node behind it, cannot serve this now; the client may try again.
     #[error("{0}")]
     Unavailable(String),
+    /// Who would have to answer cannot be reached; that may stay so.
+    #[error("{0}")]
+    Unreachable(String),
     /// A node's answer was an error.
     #[error("{message}")]
     Node {
@@ -295,7 +298,7 @@ impl ApiError {
             ApiError::NotAcceptable { .. } => "NotAcceptable",
             ApiError::TooManyRequests(_) => "TooManyRequests",
             ApiError::UriTooLong { .. } => "RequestURITooLong",
-            ApiError::Unavailable(_) => "ServiceUnavailable",
+            ApiError::Unavailable(_) | ApiError::Unreachable(_) => "ServiceUnavailable",
             ApiError::Denied(denial) => &denial.reason,
             ApiError::Node { status, .. } => match status {
                 400 => "BadRequest",
@@ -367,7 +370,8 @@ fn join(causes: &[FieldError]) -> String {
     }
 }
 
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+/// What went wrong, and why, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

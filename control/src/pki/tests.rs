@@ -76,9 +76,9 @@ fn a_server_certificate_takes_names_and_addresses() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::open(dir.path()).unwrap();
     let names = ["localhost", "127.0.0.1", "::1", "kubernetes.default.svc"].map(str::to_owned);
-    ServingCertificate::new(authority.clone(), names.to_vec()).unwrap();
+    OwnCertificate::new(authority.clone(), names.to_vec()).unwrap();
     assert!(matches!(
-        ServingCertificate::new(authority, vec!["Käse".to_owned()]),
+        OwnCertificate::new(authority, vec!["Käse".to_owned()]),
         Err(IssueError::BadName { .. })
     ));
 }
@@ -165,7 +165,7 @@ fn a_signed_order_keeps_subject_key_and_names_and_ends_with_the_authority() {
 fn the_servers_certificate_is_another_after_two_thirds_of_its_life() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::open(dir.path()).unwrap();
-    let certificate = ServingCertificate::with_life(authority, vec!["localhost".to_owned()], DAY).unwrap();
+    let certificate = OwnCertificate::with_life(authority, vec!["localhost".to_owned()], DAY).unwrap();
     let now = Timestamp::now();
     let after = |seconds: i64| {
         let at = Timestamp::from_second(now.as_second() + seconds).unwrap();

@@ -17,7 +17,8 @@ use crate::{
     engine::{ApiError, Engine, ListOptions, ListVersion, object},
 };
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// The label that says which service an EndpointSlice is of.
+pub(crate) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// How a pod is talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +59,25 @@ impl Target<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) scheme: Scheme,
+    pub(crate) address: SocketAddr,
+    /// The pod that has the address. Who has none is reached from here, as the network allows.
+    pub(crate) pod: Option<PlacedPod>,
+}
+
+/// A pod and its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlacedPod {
     pub(crate) node: String,
     pub(crate) namespace: String,
-    pub(crate) pod: String,
+    pub(crate) name: String,
     pub(crate) uid: String,
-    pub(crate) address: SocketAddr,
+}
+
+/// An address that a service leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Endpoint {
+    Pod(String, u16),
+    Address(SocketAddr),
 }
 
 impl Place {
@@ -75,11 +90,13 @@ impl Place {
     pub(crate) fn example() -> Place {
         Place {
             scheme: Scheme::Http,
-            node: "n1".to_owned(),
-            namespace: "default".to_owned(),
-            pod: "p".to_owned(),
-            uid: "u".to_owned(),
             address: SocketAddr::from(([10, 42, 0, 7], 8080)),
+            pod: Some(PlacedPod {
+                node: "n1".to_owned(),
+                namespace: "default".to_owned(),
+                name: "p".to_owned(),
+                uid: "u".to_owned(),
+            }),
         }
     }
 }
@@ -96,13 +113,21 @@ pub(crate) async fn place(
         let port = pod_port(&object, target)?;
         return of_pod(&object, target.scheme, port);
     }
-    let none = || ApiError::Unavailable(format!("no endpoints available for service {:?}", target.name));
+    let none = || ApiError::Unreachable(format!("no endpoints available for service {:?}", target.name));
     let port = service_port(&object, target)?;
     let slices = slices(engine, namespace, target.name).await?;
     let endpoints = endpoints(&slices, &port);
-    let (pod, port) = endpoints.choose(&mut rand::rng()).ok_or_else(none)?;
-    let pod = engine.get(resource_of(Kind::Pod), namespace, pod)?;
-    of_pod(&pod, target.scheme, *port)
+    match endpoints.choose(&mut rand::rng()).ok_or_else(none)? {
+        Endpoint::Pod(name, port) => {
+            let pod = engine.get(resource_of(Kind::Pod), namespace, name)?;
+            of_pod(&pod, target.scheme, *port)
+        }
+        Endpoint::Address(address) => Ok(Place {
+            scheme: target.scheme,
+            address: *address,
+            pod: None,
+        }),
+    }
 }
 
 fn of_pod(pod: &Value, scheme: Scheme, port: u16) -> Result<Place, ApiError> {
@@ -110,14 +135,16 @@ fn of_pod(pod: &Value, scheme: Scheme, port: u16) -> Result<Place, ApiError> {
     let ip = pod["status"]["podIP"].as_str().unwrap_or_default();
     let ip: IpAddr = ip
         .parse()
-        .map_err(|_| ApiError::Unavailable(format!("pod {name} has no address yet")))?;
+        .map_err(|_| ApiError::Unreachable(format!("pod {name} has no address yet")))?;
     Ok(Place {
         scheme,
-        node: pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned(),
-        namespace: object::meta_str(pod, "namespace").to_owned(),
-        pod: name.to_owned(),
-        uid: object::meta_str(pod, "uid").to_owned(),
         address: SocketAddr::new(ip, port),
+        pod: Some(PlacedPod {
+            node: pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned(),
+            namespace: object::meta_str(pod, "namespace").to_owned(),
+            name: name.to_owned(),
+            uid: object::meta_str(pod, "uid").to_owned(),
+        }),
     })
 }
 
@@ -151,14 +178,18 @@ fn service_port(service: &Value, target: Target<'_>) -> Result<String, ApiError>
         .find(|port| port["port"].as_u64() == Some(number));
     match found {
         Some(port) => Ok(port["name"].as_str().unwrap_or_default().to_owned()),
-        None => Err(ApiError::Unavailable(format!(
+        None => Err(ApiError::Unreachable(format!(
             "no service port {number} found for service {:?}",
             target.name
         ))),
     }
 }
 
-async fn slices(engine: &Engine, namespace: &str, service: &str) -> Result<Vec<Value>, ApiError> {
+/// The EndpointSlices of a service.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) async fn slices(engine: &Engine, namespace: &str, service: &str) -> Result<Vec<Value>, ApiError> {
     let labels = LabelSelector::parse(&format!("{SERVICE_NAME}={service}"));
     let options = ListOptions {
         namespace: namespace.to_owned(),
@@ -172,8 +203,8 @@ async fn slices(engine: &Engine, namespace: &str, service: &str) -> Result<Vec<V
     page.items.iter().map(object::decode).collect()
 }
 
-/// The pods that are ready for a port of this name, and the port of each.
-fn endpoints(slices: &[Value], port: &str) -> Vec<(String, u16)> {
+/// Who is ready for a port of this name.
+fn endpoints(slices: &[Value], port: &str) -> Vec<Endpoint> {
     let mut found = Vec::new();
     for slice in slices {
         let ports = slice["ports"].as_array().into_iter().flatten();
@@ -183,10 +214,15 @@ fn endpoints(slices: &[Value], port: &str) -> Vec<(String, u16)> {
         let Some(number) = number else { continue };
         for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
             let is_ready = endpoint["conditions"]["ready"].as_bool().unwrap_or(true);
+            if !is_ready {
+                continue;
+            }
             let reference = &endpoint["targetRef"];
-            if let (true, Some("Pod"), Some(name)) = (is_ready, reference["kind"].as_str(), reference["name"].as_str())
-            {
-                found.push((name.to_owned(), number));
+            let address = || endpoint["addresses"][0].as_str()?.parse().ok();
+            match (reference["kind"].as_str(), reference["name"].as_str(), address()) {
+                (Some("Pod"), Some(name), _) => found.push(Endpoint::Pod(name.to_owned(), number)),
+                (None, _, Some(ip)) => found.push(Endpoint::Address(SocketAddr::new(ip, number))),
+                _ => {}
             }
         }
     }
@@ -245,13 +281,23 @@ mod tests {
     }
 
     #[test]
-    fn only_ready_pods_that_have_the_port_are_asked() {
+    fn only_who_is_ready_and_has_the_port_is_asked() {
         let endpoint = |name: &str, ready: Value| json!({"conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": name}});
         let slice = json!({
             "ports": [{"name": "web", "port": 8080}],
-            "endpoints": [endpoint("a", json!(true)), endpoint("b", json!(false)), endpoint("c", json!(null))],
+            "endpoints": [
+                endpoint("a", json!(true)),
+                endpoint("b", json!(false)),
+                endpoint("c", json!(null)),
+                {"addresses": ["192.0.2.7"]},
+                {"addresses": ["192.0.2.8"], "conditions": {"ready": false}},
+            ],
         });
-        let expected = [("a".to_owned(), 8080), ("c".to_owned(), 8080)];
+        let expected = [
+            Endpoint::Pod("a".to_owned(), 8080),
+            Endpoint::Pod("c".to_owned(), 8080),
+            Endpoint::Address(SocketAddr::from(([192, 0, 2, 7], 8080))),
+        ];
         assert_eq!(endpoints(std::slice::from_ref(&slice), "web"), expected);
         assert_eq!(endpoints(&[slice], "other"), []);
     }

@@ -1,4 +1,4 @@
-//! A connection to a pod for HTTP: through the node's stream, with TLS if it is wanted.
+//! A connection to a pod for HTTP: through the node's stream, with TLS if it is wanted. To who is no pod, from here.
 //!
 //! Whom a pod's certificate names is not looked at, as upstream: the way to the pod is the cluster's own.
 
@@ -6,23 +6,20 @@ use std::sync::Arc;
 
 use api::node_stream::{PortForwardRequest, request::Kind};
 use futures::StreamExt as _;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{
         AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split,
     },
+    net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
-    begin,
+    FIRST_REPLY_WAIT, begin,
     place::{Place, Scheme},
+    tls::{self, Trust},
     unreachable,
 };
 use crate::{
@@ -51,9 +48,8 @@ pub(crate) async fn open(
         Scheme::Http => Ok(Box::new(stream)),
         Scheme::Https => {
             let name = ServerName::IpAddress(place.address.ip().into());
-            let tls = TlsConnector::from(Arc::new(client_config()))
-                .connect(name, stream)
-                .await;
+            let config = tls::client_config(&Trust::Any, None).map_err(|error| unreachable(&error.to_string()))?;
+            let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
             tls.map(|tls| Box::new(tls) as Box<dyn Stream>)
                 .map_err(|error| unreachable(&error.to_string()))
         }
@@ -69,14 +65,17 @@ pub(super) async fn connect<Held: Send + 'static>(
     place: &Place,
     held: Held,
 ) -> Result<DuplexStream, ApiError> {
+    let Some(pod) = &place.pod else {
+        return connect_from_here(place, held).await;
+    };
     let request = Kind::PortForward(PortForwardRequest {
-        namespace: place.namespace.clone(),
-        pod: place.pod.clone(),
-        uid: place.uid.clone(),
+        namespace: pod.namespace.clone(),
+        pod: pod.name.clone(),
+        uid: pod.uid.clone(),
         port: place.address.port().into(),
         at_pod_ip: true,
     });
-    let begun = begin(nodes, &place.node, request).await;
+    let begun = begin(nodes, &pod.node, request).await;
     let (feed, replies) = begun.map_err(|error| unreachable(&error.to_string()))?;
     let (ours, theirs) = duplex(BUFFER_BYTES);
     tokio::spawn(async move {
@@ -86,6 +85,20 @@ pub(super) async fn connect<Held: Send + 'static>(
             // HTTP has dropped its end: nobody reads.
             () = down(reader, &feed) => {}
         }
+        drop(held);
+    });
+    Ok(theirs)
+}
+
+/// Connects to who is no pod.
+async fn connect_from_here<Held: Send + 'static>(place: &Place, held: Held) -> Result<DuplexStream, ApiError> {
+    let connected = tokio::time::timeout(FIRST_REPLY_WAIT, TcpStream::connect(place.address)).await;
+    let connected = connected.map_err(|_| unreachable(&format!("connect to {}: timed out", place.address)))?;
+    let mut stream = connected.map_err(|error| unreachable(&format!("connect to {}: {error}", place.address)))?;
+    let (mut ours, theirs) = duplex(BUFFER_BYTES);
+    tokio::spawn(async move {
+        // An error is an end.
+        _ = tokio::io::copy_bidirectional(&mut ours, &mut stream).await;
         drop(held);
     });
     Ok(theirs)
@@ -112,54 +125,5 @@ async fn down(mut reader: ReadHalf<DuplexStream>, feed: &Feed) {
         if count == 0 || feed.data(&buffer[..count]).await.is_err() {
             return;
         }
-    }
-}
-
-fn client_config() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default versions")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth()
-}
-
-/// Takes any certificate whose key the other side has.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

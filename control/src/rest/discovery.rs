@@ -2,7 +2,10 @@
 //!
 //! Source: Kubernetes API Concepts, "Discovery API".
 
-use api::{discovery, resource::Kinds};
+use api::{
+    discovery::{self, RemoteVersion},
+    resource::Kinds,
+};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -43,16 +46,26 @@ pub(super) fn core_versions(headers: &HeaderMap, kinds: &Kinds) -> Response<Body
 }
 
 /// `/apis`
-pub(super) fn groups(headers: &HeaderMap, kinds: &Kinds) -> Response<Body> {
+pub(super) fn groups(headers: &HeaderMap, kinds: &Kinds, remotes: &[RemoteVersion]) -> Response<Body> {
     if wants_aggregated_discovery(headers) {
-        return cached(headers, AGGREGATED, &discovery::aggregated_groups(kinds));
+        let mut document = discovery::aggregated_groups(kinds);
+        discovery::add_remote_aggregated(&mut document, remotes);
+        return cached(headers, AGGREGATED, &document);
     }
-    cached(headers, "application/json", &discovery::group_list(kinds))
+    let mut document = discovery::group_list(kinds);
+    discovery::add_remote(&mut document, remotes);
+    cached(headers, "application/json", &document)
 }
 
 /// `/apis/GROUP`
-pub(super) fn group(headers: &HeaderMap, kinds: &Kinds, group: &str) -> Result<Response<Body>, ApiError> {
-    let value = discovery::group(kinds, group).ok_or(ApiError::NoSuchPath)?;
+pub(super) fn group(
+    headers: &HeaderMap,
+    kinds: &Kinds,
+    group: &str,
+    remotes: &[RemoteVersion],
+) -> Result<Response<Body>, ApiError> {
+    let value = discovery::remote_group(discovery::group(kinds, group), group, remotes);
+    let value = value.ok_or(ApiError::NoSuchPath)?;
     Ok(cached(headers, "application/json", &value))
 }
 

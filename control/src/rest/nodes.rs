@@ -174,7 +174,7 @@ async fn collect(replies: impl Stream<Item = Reply>) -> Result<Vec<u8>, ApiError
 
 async fn send(context: &Context, node: &str, request: Kind) -> Result<impl Stream<Item = Reply> + use<>, ApiError> {
     let replies = context.rest.inner.nodes.request(node, request).await;
-    replies.map_err(|error| ApiError::Unavailable(error.to_string()))
+    replies.map_err(|error| ApiError::Unreachable(error.to_string()))
 }
 
 /// The error in a reply, if it is one.

@@ -5,6 +5,7 @@
 use api::{openapi, resource::Kinds};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, header};
+use serde_json::json;
 
 use super::{
     discovery::{cached, cached_bytes},
@@ -18,9 +19,13 @@ const IMMUTABLE: &str = "public, immutable, max-age=31536000";
 /// What the protobuf form of the older document is called in answers.
 const OPENAPI_V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// `/openapi/v3`
-pub(super) fn index(headers: &HeaderMap, kinds: &Kinds) -> Response<Body> {
-    cached(headers, "application/json", &openapi::index(kinds))
+/// `/openapi/v3`, with what other servers have: paths, and where their documents are.
+pub(super) fn index(headers: &HeaderMap, kinds: &Kinds, others: Vec<(String, String)>) -> Response<Body> {
+    let mut document = openapi::index(kinds);
+    for (path, url) in others {
+        document["paths"][path] = json!({ "serverRelativeURL": url });
+    }
+    cached(headers, "application/json", &document)
 }
 
 /// `/openapi/v3/PATH`

@@ -15,7 +15,7 @@ use tracing::debug;
 use super::{Context, path::ObjectPath, streams};
 use crate::{
     engine::ApiError,
-    reach::{self, Place, Target, unreachable},
+    reach::{self, Place, Stream, Target, unreachable},
 };
 
 /// Headers that are about one connection.
@@ -60,7 +60,20 @@ pub(super) async fn handle(
         .await?;
     let permit = streams::permit(context)?;
     let stream = reach::open(&context.rest.inner.nodes, &place, permit).await?;
-    let request = outgoing(context, &place, rest, body);
+    let mut answer = exchange(context, stream, outgoing(context, &place, rest, body)).await?;
+    if answer.status().is_redirection() {
+        rewrite_location(answer.headers_mut(), base, &place);
+    }
+    Ok(answer)
+}
+
+/// Sends a request over a connection of its own, and answers what comes back; the connection of the client and this one
+/// become others together.
+pub(super) async fn exchange(
+    context: &Context,
+    stream: Box<dyn Stream>,
+    request: Request<Body>,
+) -> Result<Response<Body>, ApiError> {
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     let unreachable = |error: hyper::Error| unreachable(&error.to_string());
     let (mut sender, http) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -70,7 +83,7 @@ pub(super) async fn handle(
         if let Err(error) = http.with_upgrades().await {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "a connection to a pod has ended"
+                "a connection that requests are passed on over has ended"
             );
         }
     });
@@ -79,15 +92,12 @@ pub(super) async fn handle(
         && wants_upgrade
         && let Some(client) = context.on_upgrade.clone()
     {
-        let pod = hyper::upgrade::on(&mut answer);
-        tokio::spawn(join(client, pod));
+        let other = hyper::upgrade::on(&mut answer);
+        tokio::spawn(join(client, other));
         return Ok(answer.map(|_| Body::empty()));
     }
     let mut answer = answer.map(Body::new);
     remove_hop_by_hop(answer.headers_mut());
-    if answer.status().is_redirection() {
-        rewrite_location(answer.headers_mut(), base, &place);
-    }
     Ok(answer)
 }
 
@@ -136,25 +146,35 @@ fn outgoing(context: &Context, place: &Place, rest: &str, body: Body) -> Request
         .uri
         .query()
         .map_or_else(String::new, |query| format!("?{query}"));
+    // Both were part of a URI.
+    let uri = format!("{path}{query}").parse().unwrap_or_default();
+    let mut request = passed_on(context, uri, &place.authority(), body);
+    // Who the caller is, is for the API server only.
+    request.headers_mut().remove(header::AUTHORIZATION);
+    if let Ok(uri) = HeaderValue::from_str(context.uri.path()) {
+        request.headers_mut().insert(FORWARDED_URI, uri);
+    }
+    request
+}
+
+/// The client's request as it goes to another server: all but what is about the client's connection.
+pub(super) fn passed_on(context: &Context, uri: Uri, host: &str, body: Body) -> Request<Body> {
     let mut request = Request::new(body);
     *request.method_mut() = context.method.clone();
-    // Both were part of a URI.
-    *request.uri_mut() = format!("{path}{query}").parse().unwrap_or_default();
+    *request.uri_mut() = uri;
     let headers = request.headers_mut();
     *headers = context.headers.clone();
     let upgrade = headers.get(header::UPGRADE).cloned();
     remove_hop_by_hop(headers);
-    // Who the caller is, is for the API server only.
-    headers.remove(header::AUTHORIZATION);
     if let Some(upgrade) = upgrade.filter(|_| context.on_upgrade.is_some()) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, upgrade);
     }
-    let host = HeaderValue::from_str(&place.authority());
-    headers.insert(header::HOST, host.expect("an address and a port make a header"));
-    if let Ok(uri) = HeaderValue::from_str(context.uri.path()) {
-        headers.insert(FORWARDED_URI, uri);
-    }
+    let host = HeaderValue::from_str(host);
+    headers.insert(
+        header::HOST,
+        host.expect("a name or an address with a port makes a header"),
+    );
     request
 }
 

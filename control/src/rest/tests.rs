@@ -88,10 +88,11 @@ async fn server_with(company: Company) -> Server {
     .unwrap();
     let shutdown = CancellationToken::new();
     let authority = Authority::open(&dir.path().join("pki")).unwrap();
+    let aggregation = Aggregation::new(engine.store().clone(), authority.clone()).unwrap();
     let nodes = Nodes::start(engine.clone(), authority, &config, shutdown.clone());
     engine.reach_through(&nodes);
     let server = Server {
-        rest: Rest::new(engine.clone(), nodes, company, shutdown.clone()),
+        rest: Rest::new(engine.clone(), nodes, aggregation, company, shutdown.clone()),
         engine,
         shutdown,
         _dir: dir,

@@ -9,7 +9,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use crate::{
-    ServerConfig,
+    ServerConfig, aggregation,
     authorization::{self, DefaultObject, Repair},
     engine::{ApiError, Caller, DeleteOptions, Engine, SERVER_MANAGER, WriteOptions},
     pki::{self, Authority, IssueError, WriteFileError},
@@ -127,6 +127,37 @@ async fn role(engine: &Engine, default: &DefaultObject) -> Result<(), ApiError> 
             create(engine, resource, namespace, default.object.clone()).await
         }
     }
+}
+
+/// Says whose word on callers other API servers may take.
+pub(super) async fn authentication_config(
+    engine: &Engine,
+    authority: &Authority,
+    proxy: &Authority,
+) -> Result<(), BootstrapError> {
+    const NAME: &str = "extension-apiserver-authentication";
+    let data = aggregation::authentication_config(authority, proxy);
+    let resource = kind("configmaps");
+    let written = match engine.get(resource, "kube-system", NAME) {
+        Ok(present) if present["data"] == data => Ok(()),
+        Ok(mut present) => {
+            present["data"] = data;
+            let options = WriteOptions::by(SERVER_MANAGER);
+            let caller = caller();
+            let updated = engine.update(&caller, resource, "kube-system", NAME, None, present, &options);
+            updated.await.map(drop)
+        }
+        Err(ApiError::NotFound(_)) => {
+            let object = json!({ "metadata": { "name": NAME, "namespace": "kube-system" }, "data": data });
+            create(engine, resource, "kube-system", object).await
+        }
+        Err(error) => Err(error),
+    };
+    written.map_err(|source| BootstrapError::Object {
+        kind: resource.kind,
+        name: NAME.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 /// Makes a join token unless the file is there: the Secret first, so that a token in the file always works, until

@@ -474,5 +474,6 @@ fn is_worth_a_retry(error: &ApiError) -> bool {
             | ApiError::Commit(_)
             | ApiError::Timeout(_)
             | ApiError::Unavailable(_)
+            | ApiError::Unreachable(_)
     )
 }

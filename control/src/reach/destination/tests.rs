@@ -31,13 +31,3 @@ fn a_configuration_says_where_to_ask_and_whose_certificate_it_must_be() {
         assert_eq!(found, expected, "{config}");
     }
 }
-
-#[test]
-fn a_bundle_without_certificates_trusts_nobody() {
-    for pem in [
-        b"not PEM".as_slice(),
-        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    ] {
-        assert!(matches!(client_config(pem), Err(CallError::NoRoots)));
-    }
-}

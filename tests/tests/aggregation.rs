@@ -1,0 +1,233 @@
+//! Another API server beside ours, with real kubectl: found, asked in the caller's name, and told when it is away.
+
+#![allow(missing_docs, reason = "a test program")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command},
+};
+
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::{Value, json};
+use tests::{
+    Sandbox,
+    clients::{Client, Said},
+    sandbox::SOON,
+    wait_for,
+};
+
+const VERSION: &str = "v1.shop.example.com";
+const PORT: u16 = 18443;
+const PROGRAM: &str = include_str!("aggregation/server.py");
+
+/// The other server, a process on the host.
+struct Other {
+    directory: tempfile::TempDir,
+    address: String,
+    child: Option<Child>,
+    /// Its certificate, which stands for its authority.
+    certificate_pem: String,
+}
+
+impl Other {
+    fn new(sandbox: &Sandbox) -> Other {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let key = KeyPair::generate().expect("a key");
+        let names = vec!["api.shop.svc".to_owned()];
+        let certificate = CertificateParams::new(names).and_then(|params| params.self_signed(&key));
+        let certificate_pem = certificate.expect("a certificate").pem();
+        let config = [
+            "-n",
+            "kube-system",
+            "get",
+            "configmap",
+            "extension-apiserver-authentication",
+        ];
+        let config = run(sandbox, &[&config[..], &["-o", "json"]].concat()).succeeded("get");
+        let config: Value = serde_json::from_str(&config).expect("JSON");
+        let authority = config["data"]["requestheader-client-ca-file"]
+            .as_str()
+            .expect("an authority");
+        for (name, content) in [
+            ("server.py", PROGRAM),
+            ("server.crt", &certificate_pem),
+            ("server.key", &key.serialize_pem()),
+            ("proxy-ca.crt", authority),
+        ] {
+            std::fs::write(directory.path().join(name), content).expect("write");
+        }
+        let kubeconfig = std::fs::read_to_string(sandbox.kubeconfig()).expect("read the kubeconfig");
+        let address = kubeconfig
+            .split_once("https://")
+            .and_then(|(_, rest)| rest.split_once(':'))
+            .expect("the server's address");
+        Other {
+            address: address.0.to_owned(),
+            directory,
+            child: None,
+            certificate_pem,
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn start(&mut self) {
+        let mut python = Command::new("python3");
+        python
+            .arg(self.file("server.py"))
+            .arg(&self.address)
+            .arg(PORT.to_string());
+        for name in ["server.crt", "server.key", "proxy-ca.crt"] {
+            python.arg(self.file(name));
+        }
+        self.child = Some(python.spawn().expect("start python3"));
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("kill");
+            child.wait().expect("wait");
+        }
+    }
+
+    /// The service that leads to it, and the APIService.
+    fn objects(&self) -> Vec<Value> {
+        let ports = json!([{ "name": "api", "port": 443, "targetPort": PORT }]);
+        vec![
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }),
+            json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": { "name": "api", "namespace": "shop" },
+                "spec": { "ports": ports },
+            }),
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                "metadata": { "name": "api", "namespace": "shop", "labels": { "kubernetes.io/service-name": "api" } },
+                "ports": [{ "name": "api", "port": PORT }], "endpoints": [{ "addresses": [self.address] }],
+            }),
+            json!({
+                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": { "name": VERSION },
+                "spec": {
+                    "group": "shop.example.com", "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 15,
+                    "service": { "namespace": "shop", "name": "api" },
+                    "caBundle": base64(&self.certificate_pem, &self.file("base64")),
+                },
+            }),
+        ]
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn base64(text: &str, scratch: &Path) -> String {
+    std::fs::write(scratch, text).expect("write");
+    let mut command = Command::new("base64");
+    command.arg("--wrap=0").arg(scratch);
+    tests::sandbox::run(command)
+}
+
+fn run(sandbox: &Sandbox, words: &[&str]) -> Said {
+    Client::Kubectl.run(&sandbox.kubeconfig(), words, "")
+}
+
+fn condition(sandbox: &Sandbox) -> Value {
+    let service = sandbox.get(&["apiservice", VERSION]).expect("it is there");
+    service["status"]["conditions"][0].clone()
+}
+
+fn wait_until(sandbox: &Sandbox, status: &str, reason: &str) {
+    wait_for(&format!("the server to be {reason}"), SOON, || {
+        let condition = condition(sandbox);
+        (condition["status"] == status && condition["reason"] == reason).then_some(())
+    });
+}
+
+#[test]
+fn another_api_server_serves_its_kinds_in_ours() {
+    let Some(sandbox) = Sandbox::create(1) else { return };
+    let mut other = Other::new(&sandbox);
+    let apply = |objects: &[Value]| {
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        let said = Client::Kubectl.run(&sandbox.kubeconfig(), &["apply", "-f", "-"], &list.to_string());
+        let _ = said.succeeded("apply");
+    };
+    let objects = other.objects();
+
+    // Piece by piece: what is missing is told.
+    apply(&objects[3..]);
+    wait_until(&sandbox, "False", "ServiceNotFound");
+    apply(&objects[..2]);
+    wait_until(&sandbox, "False", "EndpointsNotFound");
+    apply(&objects[2..3]);
+    wait_until(&sandbox, "False", "FailedDiscoveryCheck");
+    let said = run(&sandbox, &["get", "--raw", "/apis/shop.example.com/v1"]);
+    assert!(!said.success && said.err.contains("service unavailable"), "{said:?}");
+    other.start();
+    wait_until(&sandbox, "True", "Passed");
+
+    let said = run(&sandbox, &["api-resources", "--api-group=shop.example.com"]).succeeded("api-resources");
+    assert!(said.contains("orders") && said.contains("Order"), "{said}");
+    let said = run(&sandbox, &["get", "--raw", "/apis/shop.example.com"]).succeeded("the group");
+    assert!(said.contains("shop.example.com/v1"), "{said}");
+
+    // The caller is who it is with us, and its credentials stay here.
+    let order = sandbox.get(&["orders.shop.example.com", "one"]).expect("an order");
+    assert_eq!(order["caller"]["user"], "kubernetes-admin");
+    assert_eq!(order["caller"]["authorization"], Value::Null);
+    let as_jane = ["--as=jane", "--as-group=shoppers", "get", "orders", "one", "-o", "json"];
+    let said = run(&sandbox, &as_jane);
+    assert!(
+        !said.success && said.err.contains("forbidden"),
+        "our own rules come first: {said:?}"
+    );
+    let grant = [
+        "create",
+        "clusterrole",
+        "shop",
+        "--verb=get",
+        "--resource=orders.shop.example.com",
+    ];
+    let _ = run(&sandbox, &grant).succeeded("make a role");
+    let bind = [
+        "create",
+        "clusterrolebinding",
+        "shop",
+        "--clusterrole=shop",
+        "--group=shoppers",
+    ];
+    let _ = run(&sandbox, &bind).succeeded("bind it");
+    let order: Value = serde_json::from_str(&run(&sandbox, &as_jane).succeeded("as jane")).expect("JSON");
+    assert_eq!(order["caller"]["user"], "jane");
+    let groups = order["caller"]["groups"].as_array().expect("groups");
+    assert!(groups.contains(&json!("shoppers")), "{groups:?}");
+
+    // Writes and watches go through, too.
+    let new = json!({
+        "apiVersion": "shop.example.com/v1", "kind": "Order", "metadata": { "name": "new", "namespace": "default" },
+    });
+    let create = ["create", "--validate=false", "-f", "-", "-o", "json"];
+    let created = Client::Kubectl.run(&sandbox.kubeconfig(), &create, &new.to_string());
+    let created: Value = serde_json::from_str(&created.succeeded("create")).expect("JSON");
+    assert_eq!(created["metadata"]["name"], "new");
+    let watch = "/apis/shop.example.com/v1/namespaces/default/orders?watch=true";
+    let said = run(&sandbox, &["get", "--raw", watch]).succeeded("watch");
+    assert!(said.contains("watched-0") && said.contains("watched-1"), "{said}");
+
+    other.stop();
+    // It is asked again at once when something about it changes.
+    let _ = run(&sandbox, &["label", "-n", "shop", "service", "api", "look=again"]).succeeded("label");
+    wait_until(&sandbox, "False", "FailedDiscoveryCheck");
+    let said = run(&sandbox, &["get", "orders"]);
+    assert!(!said.success, "{said:?}");
+    let _ = run(&sandbox, &["delete", "apiservice", VERSION]).succeeded("delete");
+    let said = run(&sandbox, &["get", "--raw", "/apis/shop.example.com/v1"]);
+    assert!(
+        !said.success && said.err.contains("could not find the requested resource"),
+        "{said:?}"
+    );
+}
