@@ -88,6 +88,20 @@ fn plan_set(world: &World, set: &ReplicaSet, spec: &ReplicaSetSpec, now: Timesta
     let claimed = claim(world, set, spec, &mut plan.actions);
     let active: Vec<&Pod> = claimed.iter().copied().filter(|pod| facts::is_active(pod)).collect();
     let min_ready = Duration::from_secs(u64::try_from(spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
+    let status = status(set, spec, &claimed, &active, min_ready, now);
+    if status.ready_replicas != status.available_replicas {
+        plan.requeue_after = active
+            .iter()
+            .filter_map(|pod| facts::available_in(pod, min_ready, now))
+            .filter(|left| !left.is_zero())
+            .min();
+    }
+    // Before more pods are asked for: that may be refused for long, and what is there counts meanwhile.
+    if set.status.as_ref() != Some(&status) {
+        let mut updated = set.clone();
+        updated.status = Some(status);
+        plan.actions.push(Action::UpdateStatus(Box::new(updated.into())));
+    }
     if !facts::is_terminating(&set.metadata) {
         let wanted = replicas(spec);
         if active.len() < wanted {
@@ -97,19 +111,6 @@ fn plan_set(world: &World, set: &ReplicaSet, spec: &ReplicaSetSpec, now: Timesta
         } else if active.len() > wanted {
             delete(world, set, &active, active.len() - wanted, now, &mut plan.actions);
         }
-    }
-    let status = status(set, spec, &claimed, &active, min_ready, now);
-    if status.ready_replicas != status.available_replicas {
-        plan.requeue_after = active
-            .iter()
-            .filter_map(|pod| facts::available_in(pod, min_ready, now))
-            .filter(|left| !left.is_zero())
-            .min();
-    }
-    if set.status.as_ref() != Some(&status) {
-        let mut updated = set.clone();
-        updated.status = Some(status);
-        plan.actions.push(Action::UpdateStatus(Box::new(updated.into())));
     }
     plan
 }

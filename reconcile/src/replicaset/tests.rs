@@ -189,6 +189,27 @@ fn a_plan_makes_a_burst_at_most_and_the_next_ones_the_rest() {
 }
 
 #[test]
+fn what_is_there_is_told_before_more_is_asked_for() {
+    let mut cluster = Cluster::with_nodes(0);
+    cluster.apply(&set("web", 1));
+    let mut world = cluster.server.world.clone();
+    let mut grown = cluster.get::<ReplicaSet>("default", "web").clone();
+    grown.spec.as_mut().unwrap().replicas = Some(3);
+    grown.status = None;
+    world.put(grown.into());
+    let key = ObjectKey::new(Kind::ReplicaSet, "default", "web");
+    let now = cluster.now;
+    let actions = ReplicaSets.plan(&world, &key, Context { now, seed: 1 }).actions;
+    assert!(
+        matches!(
+            actions.as_slice(),
+            [Action::UpdateStatus(_), Action::Create(_), Action::Create(_), ..]
+        ),
+        "{actions:?}"
+    );
+}
+
+#[test]
 fn ends_alike_whatever_happens() {
     assert_robust(|cluster| {
         cluster.add_nodes(2);
