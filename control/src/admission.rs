@@ -4,6 +4,7 @@
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
 //! NamespaceLifecycle, NodeRestriction.
 
+pub(crate) mod index;
 pub(crate) mod node_restriction;
 pub(crate) mod policy;
 pub(crate) mod priority;

@@ -37,6 +37,7 @@ use serde_json::Value;
 
 use crate::{
     admission::{
+        index,
         policy::Policies,
         review::{Attempt, Operation},
         webhook::Webhooks,
@@ -161,6 +162,8 @@ struct Inner {
     access: Access,
     webhooks: Followed<Webhooks>,
     policies: Followed<Policies>,
+    /// What admission decides by.
+    rules: Followed<index::Index>,
     /// Set once the server has them; before, nothing that runs in the cluster can be asked.
     nodes: OnceLock<WeakNodes>,
 }
@@ -215,6 +218,7 @@ impl Engine {
                 access: Access::new(store.clone()),
                 webhooks: Followed::new(store.clone()),
                 policies: Followed::new(store.clone()),
+                rules: Followed::new(store.clone()),
                 nodes: OnceLock::new(),
                 store,
                 config,
@@ -243,19 +247,6 @@ impl Engine {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
-    }
-
-    /// Every object of a collection, newest versions, decoded.
-    fn all(&self, resource: &Resource) -> Result<Vec<Value>, ApiError> {
-        let page = self
-            .inner
-            .store
-            .list(&crate::store::ListRequest {
-                collection: resource.collection(),
-                ..crate::store::ListRequest::default()
-            })
-            .map_err(ApiError::Read)?;
-        page.items.iter().map(object::decode).collect()
     }
 
     /// What callers may do.

@@ -12,6 +12,8 @@ mod nodes;
 mod policies;
 mod webhooks;
 
+use std::sync::Arc;
+
 use api::{inert, resource::Resource};
 use serde_json::Value;
 
@@ -20,7 +22,9 @@ use super::{
 };
 use crate::{
     admission::{
-        self, priority,
+        self,
+        index::Part,
+        priority,
         review::{Attempt, Operation},
     },
     authorization::Refusal,
@@ -118,6 +122,12 @@ impl Engine {
         Ok(Reservation::default())
     }
 
+    /// The objects of a kind in a namespace (empty for cluster scope) that admission decides by, by name.
+    pub(super) fn rules(&self, part: Part, namespace: &str) -> Result<Vec<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules.ask(|index| index.all(part, namespace)).map_err(ApiError::Read)
+    }
+
     /// Refuses a write that gives somebody more than its writer has.
     fn check_escalation(&self, attempt: &Attempt<'_>, new: &Value) -> Result<(), ApiError> {
         let resource = attempt.asked;
@@ -154,8 +164,7 @@ impl Engine {
         }
     }
 
-    fn priority_classes(&self) -> Result<Vec<Value>, ApiError> {
-        let classes = api::resource::by_path("scheduling.k8s.io", "v1", "priorityclasses");
-        self.all(classes.expect("the table has PriorityClass"))
+    fn priority_classes(&self) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.rules(Part::PriorityClass, "")
     }
 }
