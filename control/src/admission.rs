@@ -8,6 +8,7 @@ pub(crate) mod index;
 pub(crate) mod node_restriction;
 pub(crate) mod policy;
 pub(crate) mod priority;
+pub(crate) mod quota;
 pub(crate) mod review;
 pub(crate) mod scope;
 pub(crate) mod webhook;

@@ -305,12 +305,16 @@ impl<H: Hands> Driver<H> {
             return;
         };
         let now = Instant::now();
-        let after = self.world.get(&folded.key).filter(|_| folded.exists);
         for (index, planner) in self.planners.iter().enumerate() {
-            if !planner.watches().contains(&folded.key.kind) {
-                continue;
-            }
-            for key in planner.affected(&self.world, &folded.key, folded.before.as_ref(), after) {
+            let keys = match &folded {
+                fold::Folded::Tally { namespace, collection } => planner.tallied(&self.world, namespace, collection),
+                fold::Folded::Object { key, .. } if !planner.watches().contains(&key.kind) => continue,
+                fold::Folded::Object { key, before, exists } => {
+                    let after = self.world.get(key).filter(|_| *exists);
+                    planner.affected(&self.world, key, before.as_ref(), after)
+                }
+            };
+            for key in keys {
                 self.queue.want(Task { planner: index, key }, now);
             }
         }

@@ -16,6 +16,7 @@ mod fields;
 mod managed;
 pub mod object;
 mod patch;
+mod quota;
 mod read;
 mod scale;
 mod service;
@@ -164,6 +165,7 @@ struct Inner {
     policies: Followed<Policies>,
     /// What admission decides by.
     rules: Followed<index::Index>,
+    quota_locks: quota::QuotaLocks,
     /// Set once the server has them; before, nothing that runs in the cluster can be asked.
     nodes: OnceLock<WeakNodes>,
 }
@@ -219,6 +221,7 @@ impl Engine {
                 webhooks: Followed::new(store.clone()),
                 policies: Followed::new(store.clone()),
                 rules: Followed::new(store.clone()),
+                quota_locks: quota::QuotaLocks::default(),
                 nodes: OnceLock::new(),
                 store,
                 config,

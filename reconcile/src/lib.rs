@@ -21,6 +21,8 @@ mod node_ranges;
 pub mod plan;
 pub mod planners;
 pub mod pod;
+pub mod pod_resources;
+pub mod quota;
 pub mod renewal;
 mod replicaset;
 mod scheduler;

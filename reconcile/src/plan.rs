@@ -140,6 +140,12 @@ pub trait Planner: Send {
         after: Option<&Object>,
     ) -> Vec<ObjectKey>;
 
+    /// The keys to plan again after an object of a kind that planners do not decode came or went; see
+    /// [`World::tally`], which has its new value.
+    fn tallied(&self, _world: &World, _namespace: &str, _collection: &str) -> Vec<ObjectKey> {
+        Vec::new()
+    }
+
     /// The steps for `key`. Must be cheap when nothing is to do: it is called for each relevant change.
     fn plan(&self, world: &World, key: &ObjectKey, context: Context) -> Plan;
 }

@@ -13,8 +13,8 @@ use ipnet::IpNet;
 use crate::{
     builtin::Builtin, cluster_roles::ClusterRoles, defaults::NamespaceDefaults, deployment::Deployments,
     endpointslice::EndpointSlices, eviction::Eviction, garbage::Garbage, leftover_pods::LeftoverPods,
-    namespace::Namespaces, node_health::NodeHealth, node_ranges::NodeRanges, plan::Planner, replicaset::ReplicaSets,
-    scheduler::Scheduler,
+    namespace::Namespaces, node_health::NodeHealth, node_ranges::NodeRanges, plan::Planner, quota::Quotas,
+    replicaset::ReplicaSets, scheduler::Scheduler,
 };
 
 /// What planners know of the cluster besides its objects. The same for the whole life of a driver.
@@ -56,6 +56,7 @@ pub fn planners(config: PlannerConfig) -> Vec<Box<dyn Planner>> {
             root_ca: config.root_ca_pem,
         }),
         Box::new(ClusterRoles),
+        Box::new(Quotas),
         Box::new(Namespaces),
         Box::new(Garbage),
         Box::new(NodeRanges {

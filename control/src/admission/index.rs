@@ -15,6 +15,7 @@ use crate::followed::Fold;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     PriorityClass,
+    ResourceQuota,
 }
 
 /// By name.
@@ -29,11 +30,12 @@ pub(crate) struct Index {
 
 impl Fold for Index {
     type Part = Part;
-    const PARTS: &'static [Part] = &[Part::PriorityClass];
+    const PARTS: &'static [Part] = &[Part::PriorityClass, Part::ResourceQuota];
 
     fn collection(part: Part) -> &'static str {
         match part {
             Part::PriorityClass => "scheduling.k8s.io/priorityclasses",
+            Part::ResourceQuota => "resourcequotas",
         }
     }
 

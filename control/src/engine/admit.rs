@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use api::{inert, resource::Resource};
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str, scale,
@@ -35,6 +36,9 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Reservation {
     pub(super) writes: Vec<Write>,
+    /// Held until the commit: those behind rest on it.
+    #[expect(dead_code, reason = "it is held, not looked at")]
+    pub(super) turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Engine {
@@ -117,9 +121,8 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no room for the object.
-    #[expect(clippy::unused_async, reason = "quotas follow")]
-    pub(super) async fn reserve(&self, _attempt: &Attempt<'_>, _new: &Value) -> Result<Reservation, ApiError> {
-        Ok(Reservation::default())
+    pub(super) async fn reserve(&self, attempt: &Attempt<'_>, new: &Value) -> Result<Reservation, ApiError> {
+        self.reserve_quota(attempt, new).await
     }
 
     /// The objects of a kind in a namespace (empty for cluster scope) that admission decides by, by name.

@@ -292,6 +292,8 @@ impl Feed {
             Kind::Namespace
             | Kind::ServiceAccount
             | Kind::Event
+            | Kind::PersistentVolumeClaim
+            | Kind::ResourceQuota
             | Kind::Deployment
             | Kind::ReplicaSet
             | Kind::Lease

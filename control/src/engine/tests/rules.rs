@@ -1,0 +1,94 @@
+//! Namespaces with rules: quotas.
+
+use super::*;
+
+/// A quota as its planner leaves it.
+async fn quota(cluster: &Cluster, hard: Value) {
+    let names = hard.as_object().unwrap().keys();
+    let used: Value = names.map(|name| (name.clone(), json!("0"))).collect();
+    let object = json!({"metadata": {"name": "q"}, "spec": {"hard": hard}});
+    let mut created = cluster.create("resourcequotas", "a", object).await.unwrap();
+    created["status"] = json!({"hard": hard, "used": used});
+    cluster
+        .update("resourcequotas", "a", Some("status"), created)
+        .await
+        .unwrap();
+}
+
+fn used(cluster: &Cluster) -> Value {
+    cluster.engine.get(row("resourcequotas"), "a", "q").unwrap()["status"]["used"].clone()
+}
+
+#[tokio::test]
+async fn creations_at_once_neither_exceed_a_quota_nor_starve() {
+    const ROOM: usize = 20;
+    let cluster = std::sync::Arc::new(cluster().await);
+    quota(&cluster, json!({"configmaps": ROOM.to_string(), "count/secrets": "1"})).await;
+    let creations = (0..3 * ROOM).map(|index| {
+        let cluster = cluster.clone();
+        tokio::spawn(async move {
+            let object = config_map(&format!("m{index}"), json!({}));
+            cluster.create("configmaps", "a", object).await
+        })
+    });
+    let outcomes = futures::future::join_all(creations).await;
+    let (made, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().map(Result::unwrap).partition(Result::is_ok);
+    assert_eq!(made.len(), ROOM);
+    for refusal in refused {
+        let words = "exceeded quota: q, requested: configmaps=1, used: configmaps=20, limited: configmaps=20";
+        let refusal = refusal.unwrap_err();
+        assert_eq!(refusal.reason(), "Forbidden");
+        assert!(refusal.to_string().ends_with(words), "{refusal}");
+    }
+    assert_eq!(used(&cluster), json!({"configmaps": "20", "count/secrets": "0"}));
+}
+
+#[tokio::test]
+async fn a_quota_counts_what_is_written_and_nothing_else() {
+    let cluster = cluster().await;
+    quota(
+        &cluster,
+        json!({"pods": "1", "services.nodeports": "1", "requests.cpu": "1"}),
+    )
+    .await;
+    let unnamed = cluster.create("pods", "a", pod("x")).await.unwrap_err();
+    assert_eq!(
+        unnamed.to_string(),
+        "pods \"x\" is forbidden: failed quota: q: must specify requests.cpu for: c"
+    );
+    let mut wanted = pod("x");
+    wanted["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "600m"}});
+    let options = WriteOptions {
+        dry_run: true,
+        ..WriteOptions::default()
+    };
+    let tried = cluster
+        .engine
+        .create(&cluster.caller, row("pods"), "a", wanted.clone(), &options);
+    tried.await.unwrap();
+    assert_eq!(used(&cluster)["pods"], "0", "a dry run takes nothing");
+    cluster.create("pods", "a", wanted.clone()).await.unwrap();
+    let taken = cluster.create("pods", "a", wanted.clone()).await.unwrap_err();
+    assert_eq!(taken.reason(), "AlreadyExists");
+    wanted["metadata"]["name"] = json!("y");
+    let full = cluster.create("pods", "a", wanted).await.unwrap_err();
+    assert_eq!(
+        full.to_string(),
+        "pods \"y\" is forbidden: exceeded quota: q, requested: pods=1,requests.cpu=600m, used: \
+         pods=1,requests.cpu=600m, limited: pods=1,requests.cpu=1"
+    );
+    cluster.create("services", "a", service("s", json!({}))).await.unwrap();
+    let mut reached = cluster.engine.get(row("services"), "a", "s").unwrap();
+    reached["spec"]["type"] = json!("NodePort");
+    cluster.update("services", "a", None, reached).await.unwrap();
+    let second = cluster.create("services", "a", service("t", json!({"type": "NodePort"})));
+    assert_eq!(second.await.unwrap_err().reason(), "Forbidden");
+    assert_eq!(
+        used(&cluster),
+        json!({"pods": "1", "services.nodeports": "1", "requests.cpu": "600m"})
+    );
+    cluster
+        .create("configmaps", "a", config_map("m", json!({})))
+        .await
+        .unwrap();
+}
