@@ -5,6 +5,7 @@
 //! NamespaceLifecycle, NodeRestriction.
 
 pub(crate) mod index;
+pub(crate) mod limits;
 pub(crate) mod node_restriction;
 pub(crate) mod policy;
 pub(crate) mod priority;

@@ -18,6 +18,7 @@ pub mod object;
 mod patch;
 mod quota;
 mod read;
+mod rules;
 mod scale;
 mod service;
 mod strategy;

@@ -14,6 +14,7 @@ use crate::followed::Fold;
 /// The kinds that admission decides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
+    LimitRange,
     PriorityClass,
     ResourceQuota,
 }
@@ -30,10 +31,11 @@ pub(crate) struct Index {
 
 impl Fold for Index {
     type Part = Part;
-    const PARTS: &'static [Part] = &[Part::PriorityClass, Part::ResourceQuota];
+    const PARTS: &'static [Part] = &[Part::LimitRange, Part::PriorityClass, Part::ResourceQuota];
 
     fn collection(part: Part) -> &'static str {
         match part {
+            Part::LimitRange => "limitranges",
             Part::PriorityClass => "scheduling.k8s.io/priorityclasses",
             Part::ResourceQuota => "resourcequotas",
         }

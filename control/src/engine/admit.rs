@@ -79,6 +79,7 @@ impl Engine {
         let target = attempt.target();
         self.namespace_check(attempt.asked, attempt.namespace, &target)?;
         admission::complete_pod(pod, self.inner.config.default_not_ready_toleration);
+        self.complete_by_limits(attempt, pod)?;
         priority::complete(pod, &self.priority_classes()?)
             .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
         let account = self.service_account(attempt.namespace, pod, &target).await?;
@@ -96,6 +97,7 @@ impl Engine {
             let inert_fields = inert::warnings(attempt.asked.stored(), attempt.old, new);
             attempt.warnings.extend(inert_fields);
             self.check_escalation(attempt, new)?;
+            self.check_limits(attempt, new)?;
             self.check_certificate_rights(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }

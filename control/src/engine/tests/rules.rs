@@ -1,4 +1,4 @@
-//! Namespaces with rules: quotas.
+//! Namespaces with rules: quotas, limit ranges.
 
 use super::*;
 
@@ -91,4 +91,29 @@ async fn a_quota_counts_what_is_written_and_nothing_else() {
         .create("configmaps", "a", config_map("m", json!({})))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_limit_range_completes_pods_and_refuses_others() {
+    let cluster = cluster().await;
+    let range = json!({"metadata": {"name": "r"}, "spec": {"limits": [
+        {"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1"}},
+    ]}});
+    cluster.create("limitranges", "a", range).await.unwrap();
+    let created = cluster.create("pods", "a", pod("x")).await.unwrap();
+    assert_eq!(
+        created["spec"]["containers"][0]["resources"],
+        json!({"requests": {"cpu": "500m"}, "limits": {"cpu": "500m"}})
+    );
+    assert_eq!(
+        created["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    );
+    let mut big = pod("y");
+    big["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "2"}});
+    let refusal = cluster.create("pods", "a", big).await.unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "pods \"y\" is forbidden: maximum cpu usage per Container is 1, but limit is 2"
+    );
 }
