@@ -7,6 +7,7 @@
 pub(crate) mod index;
 pub(crate) mod limits;
 pub(crate) mod node_restriction;
+pub(crate) mod pod_security;
 pub(crate) mod policy;
 pub(crate) mod priority;
 pub(crate) mod quota;

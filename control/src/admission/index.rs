@@ -15,6 +15,7 @@ use crate::followed::Fold;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     LimitRange,
+    Namespace,
     PriorityClass,
     ResourceQuota,
 }
@@ -31,11 +32,17 @@ pub(crate) struct Index {
 
 impl Fold for Index {
     type Part = Part;
-    const PARTS: &'static [Part] = &[Part::LimitRange, Part::PriorityClass, Part::ResourceQuota];
+    const PARTS: &'static [Part] = &[
+        Part::LimitRange,
+        Part::Namespace,
+        Part::PriorityClass,
+        Part::ResourceQuota,
+    ];
 
     fn collection(part: Part) -> &'static str {
         match part {
             Part::LimitRange => "limitranges",
+            Part::Namespace => "namespaces",
             Part::PriorityClass => "scheduling.k8s.io/priorityclasses",
             Part::ResourceQuota => "resourcequotas",
         }
@@ -60,5 +67,10 @@ impl Index {
     pub(crate) fn all(&self, part: Part, namespace: &str) -> Vec<Arc<Value>> {
         let named = self.objects.get(&(part, namespace.to_owned()));
         named.into_iter().flat_map(Named::values).cloned().collect()
+    }
+
+    /// The object of this name.
+    pub(crate) fn get(&self, part: Part, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.objects.get(&(part, namespace.to_owned()))?.get(name).cloned()
     }
 }

@@ -98,6 +98,7 @@ impl Engine {
             attempt.warnings.extend(inert_fields);
             self.check_escalation(attempt, new)?;
             self.check_limits(attempt, new)?;
+            self.check_pod_security(attempt, new)?;
             self.check_certificate_rights(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }
@@ -131,6 +132,14 @@ impl Engine {
     pub(super) fn rules(&self, part: Part, namespace: &str) -> Result<Vec<Arc<Value>>, ApiError> {
         let rules = &self.inner.rules;
         rules.ask(|index| index.all(part, namespace)).map_err(ApiError::Read)
+    }
+
+    /// One such object.
+    pub(super) fn rule(&self, part: Part, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules
+            .ask(|index| index.get(part, namespace, name))
+            .map_err(ApiError::Read)
     }
 
     /// Refuses a write that gives somebody more than its writer has.

@@ -1,4 +1,4 @@
-//! Namespaces with rules: quotas, limit ranges.
+//! Namespaces with rules: quotas, limit ranges, Pod Security levels.
 
 use super::*;
 
@@ -116,4 +116,61 @@ async fn a_limit_range_completes_pods_and_refuses_others() {
         refusal.to_string(),
         "pods \"y\" is forbidden: maximum cpu usage per Container is 1, but limit is 2"
     );
+}
+
+#[tokio::test]
+async fn a_namespace_enforces_its_level_and_warns_of_templates() {
+    let cluster = cluster().await;
+    cluster.create("pods", "a", pod("before")).await.unwrap();
+    let label =
+        |value: &str| Patch::Merge(json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": value}}}));
+    let patch = |patch: Patch, options: WriteOptions| {
+        let (engine, caller) = (cluster.engine.clone(), cluster.caller.clone());
+        async move {
+            let namespaces = row("namespaces");
+            let patched = engine.patch(&caller, namespaces, "", "a", None, patch, &options).await;
+            patched.map(|_| options.warnings.take())
+        }
+    };
+    let wrong = patch(label("strict"), WriteOptions::default()).await.unwrap_err();
+    assert_eq!(
+        wrong.to_string(),
+        "Namespace \"a\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": \
+         must be one of privileged, baseline, restricted"
+    );
+    let warnings = patch(label("restricted"), WriteOptions::default()).await.unwrap();
+    assert_eq!(
+        warnings,
+        [
+            "existing pods in namespace \"a\" violate the new PodSecurity enforce level \"restricted:latest\"",
+            "before: allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, \
+             seccompProfile",
+        ]
+    );
+    let refusal = cluster.create("pods", "a", pod("x")).await.unwrap_err();
+    let words = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != \
+                 false (container \"c\" must set securityContext.allowPrivilegeEscalation=false), ";
+    assert!(refusal.to_string().starts_with(words), "{refusal}");
+    let options = WriteOptions::default();
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("t")["spec"]});
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}}, "template": template,
+    }});
+    let created = cluster
+        .engine
+        .create(&cluster.caller, row("deployments"), "a", deployment, &options);
+    created.await.unwrap();
+    let warnings = options.warnings.take();
+    assert!(
+        warnings[0].starts_with("would violate PodSecurity \"restricted:latest\": "),
+        "{warnings:?}"
+    );
+    let labelled = Patch::Merge(json!({"metadata": {"labels": {"x": "y"}}}));
+    cluster
+        .patch("pods", "before", None, labelled)
+        .await
+        .expect("nothing that matters changes");
+    let image = Patch::Json(br#"[{"op": "replace", "path": "/spec/containers/0/image", "value": "j"}]"#.to_vec());
+    let refusal = cluster.patch("pods", "before", None, image).await.unwrap_err();
+    assert_eq!(refusal.reason(), "Forbidden");
 }
