@@ -2,8 +2,9 @@
 //!
 //! Pure: functions of the object and the configuration. Never here: the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
-//! NamespaceLifecycle, NodeRestriction.
+//! NamespaceLifecycle, NodeRestriction, TaintNodesByCondition.
 
+pub(crate) mod classes;
 pub(crate) mod index;
 pub(crate) mod limits;
 pub(crate) mod node_restriction;
@@ -112,6 +113,22 @@ fn mount_token(spec: &mut Value, suffix: &str) {
         },
     }));
     spec["volumes"] = json!(volumes);
+}
+
+/// Keeps pods off a new node until it has told that it is ready: the node controller takes the taint away.
+pub(crate) fn taint_new_node(node: &mut Value) {
+    let mut taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+    let is_there = taints
+        .iter()
+        .any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule");
+    if is_there {
+        return;
+    }
+    taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
+    if !node["spec"].is_object() {
+        node["spec"] = json!({});
+    }
+    node["spec"]["taints"] = json!(taints);
 }
 
 fn tolerates(spec: &Value, key: &str) -> bool {

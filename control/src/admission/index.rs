@@ -14,10 +14,13 @@ use crate::followed::Fold;
 /// The kinds that admission decides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
+    IngressClass,
     LimitRange,
     Namespace,
     PriorityClass,
     ResourceQuota,
+    RuntimeClass,
+    StorageClass,
 }
 
 /// By name.
@@ -33,18 +36,24 @@ pub(crate) struct Index {
 impl Fold for Index {
     type Part = Part;
     const PARTS: &'static [Part] = &[
+        Part::IngressClass,
         Part::LimitRange,
         Part::Namespace,
         Part::PriorityClass,
         Part::ResourceQuota,
+        Part::RuntimeClass,
+        Part::StorageClass,
     ];
 
     fn collection(part: Part) -> &'static str {
         match part {
+            Part::IngressClass => "networking.k8s.io/ingressclasses",
             Part::LimitRange => "limitranges",
             Part::Namespace => "namespaces",
             Part::PriorityClass => "scheduling.k8s.io/priorityclasses",
             Part::ResourceQuota => "resourcequotas",
+            Part::RuntimeClass => "node.k8s.io/runtimeclasses",
+            Part::StorageClass => "storage.k8s.io/storageclasses",
         }
     }
 

@@ -47,11 +47,22 @@ impl Engine {
     /// # Errors
     /// When what it refers to is not there, or it is refused.
     pub(super) async fn mutate(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
-        let resource = attempt.asked.stored();
-        if attempt.operation == Operation::Create && attempt.subresource.is_empty() && is_pod(resource) {
+        self.complete_new(attempt, object).await?;
+        self.ask_mutating(attempt, object).await
+    }
+
+    /// Gives a new object what the server itself adds, in the order of Kubernetes' plugins; nothing twice.
+    ///
+    /// # Errors
+    /// When what it refers to is not there, or does not go together with it.
+    async fn complete_new(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
+        if attempt.operation != Operation::Create || !attempt.subresource.is_empty() {
+            return Ok(());
+        }
+        if is_pod(attempt.asked.stored()) {
             self.complete_pod(attempt, object).await?;
         }
-        self.ask_mutating(attempt, object).await
+        self.complete_by_classes(attempt, object)
     }
 
     /// Agrees to a connection to an object, whose options are given as an object of their own, or refuses it.
@@ -78,13 +89,12 @@ impl Engine {
     async fn complete_pod(&self, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), ApiError> {
         let target = attempt.target();
         self.namespace_check(attempt.asked, attempt.namespace, &target)?;
-        admission::complete_pod(pod, self.inner.config.default_not_ready_toleration);
         self.complete_by_limits(attempt, pod)?;
-        priority::complete(pod, &self.priority_classes()?)
-            .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
+        admission::complete_pod(pod, self.inner.config.default_not_ready_toleration);
         let account = self.service_account(attempt.namespace, pod, &target).await?;
         admission::give_account(pod, &account, &suffix());
-        Ok(())
+        priority::complete(pod, &self.priority_classes()?)
+            .map_err(|error| ApiError::forbidden(target, error.to_string()))
     }
 
     /// Agrees to a write, or refuses it. `new` is what is about to be stored; none for a deletion.
@@ -99,6 +109,7 @@ impl Engine {
             self.check_escalation(attempt, new)?;
             self.check_limits(attempt, new)?;
             self.check_pod_security(attempt, new)?;
+            self.check_growth(attempt, new)?;
             self.check_certificate_rights(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }

@@ -1,4 +1,4 @@
-//! What rules add to objects, and what they refuse: limit ranges and Pod Security levels.
+//! What rules add to objects, and what they refuse: limit ranges, Pod Security levels, classes.
 //!
 //! Never here: the decisions (`admission`).
 
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{ApiError, Attempt, Engine, Operation, invalid, is_namespace, is_pod, object::is_terminating};
 use crate::{
     admission::{
+        self, classes,
         index::Part,
         limits,
         pod_security::{self, Level, LevelVersion, Policy},
@@ -153,6 +154,45 @@ impl Engine {
         let warnings = pod_security::warnings_of_existing(attempt.name, policy.enforce, &checked, total);
         attempt.warnings.extend(warnings);
         Ok(())
+    }
+
+    /// Gives a new object the classes that it does not name, and what the one that it names needs.
+    pub(super) fn complete_by_classes(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
+        let resource = attempt.asked.stored();
+        match (resource.group, resource.kind) {
+            ("", "PersistentVolumeClaim") => {
+                classes::give_storage_class(object, &self.rules(Part::StorageClass, "")?);
+            }
+            ("networking.k8s.io", "Ingress") => {
+                classes::give_ingress_class(object, &self.rules(Part::IngressClass, "")?);
+            }
+            ("", "Pod") => {
+                let name = object["spec"]["runtimeClassName"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned();
+                let class = self.rule(Part::RuntimeClass, "", &name)?;
+                classes::complete_runtime(object, class.as_deref())
+                    .map_err(|refusal| ApiError::forbidden(attempt.target(), refusal.to_string()))?;
+            }
+            ("", "Node") => admission::taint_new_node(object),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses that a claim grows whose class does not let it.
+    pub(super) fn check_growth(&self, attempt: &Attempt<'_>, new: &Value) -> Result<(), ApiError> {
+        let resource = attempt.asked.stored();
+        let is_claim = resource.group.is_empty() && resource.kind == "PersistentVolumeClaim";
+        let Some(old) = attempt.old.filter(|_| is_claim && attempt.subresource.is_empty()) else {
+            return Ok(());
+        };
+        let class = self.rule(Part::StorageClass, "", classes::storage_class(old))?;
+        match classes::growth_fault(old, new, class.as_deref()) {
+            None => Ok(()),
+            Some(fault) => Err(ApiError::forbidden(attempt.target(), fault)),
+        }
     }
 
     fn limit_ranges(&self, namespace: &str) -> Result<Vec<LimitRange>, ApiError> {
