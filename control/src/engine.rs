@@ -26,6 +26,7 @@ mod token;
 mod update;
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     ops::RangeInclusive,
     sync::{Arc, OnceLock},
@@ -112,6 +113,8 @@ pub struct WriteOptions {
     pub manager: String,
     /// Collects what the client should be told besides the result.
     pub warnings: Warnings,
+    /// Collects what the audit log should say besides.
+    pub annotations: Annotations,
 }
 
 impl WriteOptions {
@@ -146,6 +149,23 @@ impl Warnings {
     /// Takes all sentences out.
     #[must_use]
     pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// What the audit log says of a write besides, by key. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Annotations(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl Annotations {
+    /// Sets one.
+    pub fn put(&self, key: &'static str, value: String) {
+        self.0.lock().insert(key, value);
+    }
+
+    /// Takes all out.
+    #[must_use]
+    pub fn take(&self) -> BTreeMap<&'static str, String> {
         std::mem::take(&mut self.0.lock())
     }
 }

@@ -43,7 +43,7 @@ use crate::{
     audit::Audit,
     auth::Caller,
     driver::Progress,
-    engine::{ApiError, Engine, Warnings, WriteOptions},
+    engine::{Annotations, ApiError, Engine, Warnings, WriteOptions},
     flow::{Flow, FlowMeter},
     metrics::Metrics,
     stream::Nodes,
@@ -114,6 +114,8 @@ struct Context {
     uri: Uri,
     headers: HeaderMap,
     query: Query,
+    /// What the audit log is to say besides.
+    annotations: Annotations,
     /// How the connection becomes another, if the client may ask for that.
     on_upgrade: Option<OnUpgrade>,
 }
@@ -167,6 +169,7 @@ impl Rest {
             rest: self,
             caller,
             query: Query::parse(&parts.uri)?,
+            annotations: course.annotations.clone(),
             on_upgrade: parts.extensions.get().cloned(),
             method: parts.method,
             uri: parts.uri,
@@ -201,6 +204,7 @@ impl Context {
     /// When a parameter has a value that is not known.
     fn write_options(&self) -> Result<WriteOptions, ApiError> {
         let mut options = self.query.write_options()?;
+        options.annotations = self.annotations.clone();
         if options.manager.is_empty() {
             let agent = self
                 .headers

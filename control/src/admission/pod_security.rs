@@ -19,6 +19,10 @@ use serde_json::Value;
 use self::subject::Subject;
 
 const LABEL_PREFIX: &str = "pod-security.kubernetes.io/";
+/// In the audit log: what is enforced on the pod.
+pub(crate) const ENFORCED_ANNOTATION: &str = "pod-security.kubernetes.io/enforce-policy";
+/// In the audit log: what of the pod violates the level of the log.
+pub(crate) const VIOLATIONS_ANNOTATION: &str = "pod-security.kubernetes.io/audit-violations";
 
 /// A Pod Security Standard, the least strict first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +51,8 @@ pub(crate) struct LevelVersion {
 pub(crate) struct Policy {
     /// Pods that violate it are refused.
     pub(crate) enforce: LevelVersion,
+    /// Pods that violate it, and templates of such pods, are written into the audit log.
+    pub(crate) audit: LevelVersion,
     /// Who makes such pods is told.
     pub(crate) warn: LevelVersion,
 }
@@ -106,6 +112,14 @@ impl Version {
     }
 }
 
+impl LevelVersion {
+    /// Asks for nothing.
+    const NONE: LevelVersion = LevelVersion {
+        level: Level::Privileged,
+        version: Version::Latest,
+    };
+}
+
 impl fmt::Display for LevelVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.version {
@@ -122,8 +136,7 @@ impl Policy {
     pub(crate) fn of(namespace: &Value) -> (Policy, Vec<FieldError>) {
         let mut faults = Vec::new();
         let (enforce_level, enforce_version) = read(namespace, "enforce", &mut faults);
-        // Nothing is recorded by it, but it must be right.
-        read(namespace, "audit", &mut faults);
+        let (audit_level, audit_version) = read(namespace, "audit", &mut faults);
         let (warn_level, warn_version) = read(namespace, "warn", &mut faults);
         let enforce = LevelVersion {
             level: match enforce_level {
@@ -132,6 +145,13 @@ impl Policy {
                 Label::Wrong => Level::Restricted,
             },
             version: enforce_version.unwrap_or(Version::Latest),
+        };
+        let audit = match audit_level {
+            Label::Says(level) => LevelVersion {
+                level,
+                version: audit_version.unwrap_or(Version::Latest),
+            },
+            Label::Absent | Label::Wrong => LevelVersion::NONE,
         };
         let warn = match (warn_level, enforce_level) {
             (Label::Says(level), _) => LevelVersion {
@@ -142,12 +162,9 @@ impl Policy {
                 level,
                 version: warn_version.unwrap_or(enforce.version),
             },
-            (Label::Absent | Label::Wrong, _) => LevelVersion {
-                level: Level::Privileged,
-                version: Version::Latest,
-            },
+            (Label::Absent | Label::Wrong, _) => LevelVersion::NONE,
         };
-        (Policy { enforce, warn }, faults)
+        (Policy { enforce, audit, warn }, faults)
     }
 
     /// Whether existing pods may violate what is enforced now and was not before.
@@ -265,28 +282,41 @@ impl fmt::Display for Violations {
     }
 }
 
-/// What to say of pods that are there already, by name, when a standard begins to be enforced. `total` may be more than
-/// were looked at.
+/// What may violate a standard that begins to be enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Pods,
+    /// What makes pods from a template.
+    Workloads,
+}
+
+/// What to say of what is there already, by name, when a standard begins to be enforced. `total` may be more than were
+/// looked at.
 pub(crate) fn warnings_of_existing(
+    what: Existing,
     namespace: &str,
     standard: LevelVersion,
-    pods: &[(String, Violations)],
+    looked_at: &[(String, Violations)],
     total: usize,
 ) -> Vec<String> {
+    let (one, many, violate) = match what {
+        Existing::Pods => ("pod", "pods", "violate"),
+        Existing::Workloads => ("workload", "workloads", "make pods that violate"),
+    };
     let mut warnings = Vec::new();
-    if pods.len() < total {
+    if looked_at.len() < total {
         warnings.push(format!(
-            "new PodSecurity enforce level only checked against the first {} of {total} existing pods",
-            pods.len()
+            "new PodSecurity enforce level only checked against the first {} of {total} existing {many}",
+            looked_at.len()
         ));
     }
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (name, violations) in pods.iter().filter(|(_, violations)| !violations.is_empty()) {
+    for (name, violations) in looked_at.iter().filter(|(_, violations)| !violations.is_empty()) {
         alike.entry(violations.reasons()).or_default().push(name);
     }
     if !alike.is_empty() {
         warnings.push(format!(
-            "existing pods in namespace {namespace:?} violate the new PodSecurity enforce level \"{standard}\""
+            "existing {many} in namespace {namespace:?} {violate} the new PodSecurity enforce level \"{standard}\""
         ));
     }
     let mut of_pods: Vec<String> = alike
@@ -295,8 +325,8 @@ pub(crate) fn warnings_of_existing(
             let first = names.iter().min()?;
             Some(match names.len() - 1 {
                 0 => format!("{first}: {reasons}"),
-                1 => format!("{first} (and 1 other pod): {reasons}"),
-                others => format!("{first} (and {others} other pods): {reasons}"),
+                1 => format!("{first} (and 1 other {one}): {reasons}"),
+                others => format!("{first} (and {others} other {many}): {reasons}"),
             })
         })
         .collect();

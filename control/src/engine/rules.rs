@@ -5,28 +5,30 @@
 use api::{
     inert,
     k8s_openapi::{
-        api::core::v1::{LimitRange, PersistentVolumeClaim, Pod, PodSpec},
+        api::core::v1::{LimitRange, PersistentVolumeClaim, PodSpec},
         apimachinery::pkg::apis::meta::v1::ObjectMeta,
     },
-    resource,
 };
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{ApiError, Attempt, Engine, Operation, invalid, is_namespace, is_pod, object::is_terminating};
+use super::{
+    ApiError, Attempt, Engine, Operation, invalid, is_namespace, is_pod,
+    object::{self, is_terminating},
+};
 use crate::{
     admission::{
         self, classes,
         index::Part,
         limits,
-        pod_security::{self, Level, LevelVersion, Policy},
+        pod_security::{self, Existing, Level, LevelVersion, Policy, Violations},
     },
     store::ListRequest,
 };
 
-/// Pods of a namespace that are looked at when its level changes, as in Kubernetes: who changes it is to be warned, and
-/// waits for that.
-const CHECKED_PODS_MAX: usize = 3000;
+/// Objects of one kind in a namespace that are looked at when its level changes, as many as Kubernetes looks at pods: who
+/// changes it is to be warned, and waits for that.
+const CHECKED_OBJECTS_MAX: usize = 3000;
 /// Subresources of pods that do not change what runs in them.
 const HARMLESS_SUBRESOURCES: [&str; 3] = ["binding", "eviction", "status"];
 
@@ -97,25 +99,29 @@ impl Engine {
         };
         let (policy, _) = Policy::of(&namespace);
         let violations = |standard: LevelVersion| {
-            let spec = PodSpec::deserialize(new.pointer(&place)?).ok()?;
-            let metadata = new.pointer(place.strip_suffix("/spec")?);
-            let metadata = metadata.and_then(|metadata| metadata.get("metadata"));
-            let metadata = metadata.and_then(|metadata| ObjectMeta::deserialize(metadata).ok());
-            let found = pod_security::violations(standard, &metadata.unwrap_or_default(), &spec);
+            if standard.level == Level::Privileged {
+                return None;
+            }
+            let found = violations_at(&place, new, standard)?;
             (!found.is_empty()).then_some(found)
         };
-        if is_pod
-            && policy.enforce.level != Level::Privileged
-            && let Some(found) = violations(policy.enforce)
-        {
+        if is_pod {
+            let enforced = policy.enforce.to_string();
+            attempt.annotations.put(pod_security::ENFORCED_ANNOTATION, enforced);
+        }
+        let would = |standard: LevelVersion| {
+            let found = violations(standard)?;
+            Some(format!("would violate PodSecurity \"{standard}\": {found}"))
+        };
+        if let Some(words) = would(policy.audit) {
+            attempt.annotations.put(pod_security::VIOLATIONS_ANNOTATION, words);
+        }
+        if is_pod && let Some(found) = violations(policy.enforce) {
             let detail = format!("violates PodSecurity \"{}\": {found}", policy.enforce);
             return Err(ApiError::forbidden(attempt.target(), detail));
         }
-        if policy.warn.level != Level::Privileged
-            && let Some(found) = violations(policy.warn)
-        {
-            let warning = format!("would violate PodSecurity \"{}\": {found}", policy.warn);
-            attempt.warnings.push(warning);
+        if let Some(words) = would(policy.warn) {
+            attempt.warnings.push(words);
         }
         Ok(())
     }
@@ -132,27 +138,45 @@ impl Engine {
             return Ok(());
         };
         tracing::debug!(namespace = attempt.name, from = %before.enforce, to = %policy.enforce, "pod security level");
-        let pods = resource::by_path("", "v1", "pods").expect("the table has Pod");
-        let request = ListRequest {
-            collection: pods.collection(),
-            namespace: Some(attempt.name.to_owned()),
-            limit: Some(CHECKED_PODS_MAX),
-            ..ListRequest::default()
-        };
-        let page = self.inner.store.list(&request).map_err(ApiError::Read)?;
-        let total = page.items.len() + page.remaining;
-        let checked: Vec<_> = page
-            .items
-            .iter()
-            .filter_map(|stored| serde_json::from_slice::<Pod>(&stored.value).ok())
-            .map(|pod| {
-                let spec = pod.spec.unwrap_or_default();
-                let found = pod_security::violations(policy.enforce, &pod.metadata, &spec);
-                (pod.metadata.name.unwrap_or_default(), found)
-            })
-            .collect();
-        let warnings = pod_security::warnings_of_existing(attempt.name, policy.enforce, &checked, total);
-        attempt.warnings.extend(warnings);
+        let (mut pods, mut workloads) = (Checked::default(), Checked::default());
+        let kinds = self.registry().kinds();
+        // A kind that is shown in several versions is stored once.
+        for row in kinds.rows().iter().filter(|row| row.stored_as.is_none()) {
+            let Some(place) = inert::pod_spec(row) else { continue };
+            let page = self
+                .inner
+                .store
+                .list(&ListRequest {
+                    collection: row.collection(),
+                    namespace: Some(attempt.name.to_owned()),
+                    limit: Some(CHECKED_OBJECTS_MAX),
+                    ..ListRequest::default()
+                })
+                .map_err(ApiError::Read)?;
+            let checked = if is_pod(row) { &mut pods } else { &mut workloads };
+            checked.total += page.items.len() + page.remaining;
+            for stored in &page.items {
+                let object = object::decode(stored)?;
+                if !is_pod(row) && is_controlled(&object) {
+                    // Who controls it is told of.
+                    checked.total -= 1;
+                    continue;
+                }
+                let name = match (is_pod(row), row.group) {
+                    (true, _) => stored.key.name.clone(),
+                    (false, "") => format!("{}/{}", row.plural, stored.key.name),
+                    (false, group) => format!("{}.{group}/{}", row.plural, stored.key.name),
+                };
+                if let Some(found) = violations_at(&place, &object, policy.enforce) {
+                    checked.found.push((name, found));
+                }
+            }
+        }
+        for (what, checked) in [(Existing::Pods, pods), (Existing::Workloads, workloads)] {
+            let Checked { found, total } = checked;
+            let warnings = pod_security::warnings_of_existing(what, attempt.name, policy.enforce, &found, total);
+            attempt.warnings.extend(warnings);
+        }
         Ok(())
     }
 
@@ -200,4 +224,25 @@ impl Engine {
         let ranges = stored.iter().filter_map(|range| LimitRange::deserialize(&**range).ok());
         Ok(ranges.collect())
     }
+}
+
+/// What was looked at in a namespace, by name, and of how many.
+#[derive(Default)]
+struct Checked {
+    found: Vec<(String, Violations)>,
+    total: usize,
+}
+
+/// What violates the standard in the pod, or in the template of pods, that an object has at a place.
+fn violations_at(place: &str, object: &Value, standard: LevelVersion) -> Option<Violations> {
+    let spec = PodSpec::deserialize(object.pointer(place)?).ok()?;
+    let metadata = object.pointer(place.strip_suffix("/spec")?);
+    let metadata = metadata.and_then(|metadata| metadata.get("metadata"));
+    let metadata = metadata.and_then(|metadata| ObjectMeta::deserialize(metadata).ok());
+    Some(pod_security::violations(standard, &metadata.unwrap_or_default(), &spec))
+}
+
+fn is_controlled(object: &Value) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    owners.into_iter().flatten().any(|owner| owner["controller"] == true)
 }

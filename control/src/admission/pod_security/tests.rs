@@ -321,7 +321,7 @@ fn pods_that_are_alike_are_told_of_together() {
         ("e".to_owned(), of(with_context(&json!({"privileged": true})))),
     ];
     assert_eq!(
-        warnings_of_existing("n", standard, &pods, 9),
+        warnings_of_existing(Existing::Pods, "n", standard, &pods, 9),
         [
             "new PodSecurity enforce level only checked against the first 5 of 9 existing pods",
             "existing pods in namespace \"n\" violate the new PodSecurity enforce level \"baseline:latest\"",
@@ -329,7 +329,10 @@ fn pods_that_are_alike_are_told_of_together() {
             "e: privileged",
         ]
     );
-    assert_eq!(warnings_of_existing("n", standard, &pods[2..3], 1), [""; 0]);
+    assert_eq!(
+        warnings_of_existing(Existing::Pods, "n", standard, &pods[2..3], 1),
+        [""; 0]
+    );
 }
 
 #[test]

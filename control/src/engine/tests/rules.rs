@@ -147,7 +147,18 @@ async fn a_namespace_enforces_its_level_and_warns_of_templates() {
              seccompProfile",
         ]
     );
-    let refusal = cluster.create("pods", "a", pod("x")).await.unwrap_err();
+    let audited = WriteOptions::default();
+    let (engine, caller) = (&cluster.engine, &cluster.caller);
+    let refusal = engine
+        .create(caller, row("pods"), "a", pod("x"), &audited)
+        .await
+        .unwrap_err();
+    let annotations = audited.annotations.take();
+    assert_eq!(annotations.len(), 1, "no level is audited: {annotations:?}");
+    assert_eq!(
+        annotations["pod-security.kubernetes.io/enforce-policy"],
+        "restricted:latest"
+    );
     let words = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != \
                  false (container \"c\" must set securityContext.allowPrivilegeEscalation=false), ";
     assert!(refusal.to_string().starts_with(words), "{refusal}");
@@ -165,6 +176,28 @@ async fn a_namespace_enforces_its_level_and_warns_of_templates() {
         warnings[0].starts_with("would violate PodSecurity \"restricted:latest\": "),
         "{warnings:?}"
     );
+    assert!(
+        options.annotations.take().is_empty(),
+        "what is enforced is said of pods only"
+    );
+    for (level, expected) in [
+        ("privileged", vec![]),
+        (
+            "restricted",
+            vec![
+                "existing pods in namespace \"a\" violate the new PodSecurity enforce level \"restricted:latest\"",
+                "before: allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, \
+                 seccompProfile",
+                "existing workloads in namespace \"a\" make pods that violate the new PodSecurity enforce level \
+                 \"restricted:latest\"",
+                "deployments.apps/d: allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != \
+                 true, seccompProfile",
+            ],
+        ),
+    ] {
+        let warnings = patch(label(level), WriteOptions::default()).await.unwrap();
+        assert_eq!(warnings, expected, "{level}");
+    }
     let labelled = Patch::Merge(json!({"metadata": {"labels": {"x": "y"}}}));
     cluster
         .patch("pods", "before", None, labelled)
