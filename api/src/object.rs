@@ -10,8 +10,8 @@ use k8s_openapi::{
         apps::v1::{Deployment, ReplicaSet},
         coordination::v1::Lease,
         core::v1::{
-            ConfigMap, Event, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service,
-            ServiceAccount,
+            ConfigMap, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, Secret,
+            Service, ServiceAccount,
         },
         discovery::v1::EndpointSlice,
         rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
@@ -165,6 +165,7 @@ kinds! {
     Secret, "", "v1", "secrets", Namespaced;
     ServiceAccount, "", "v1", "serviceaccounts", Namespaced;
     Event, "", "v1", "events", Namespaced;
+    PersistentVolume, "", "v1", "persistentvolumes", Cluster;
     PersistentVolumeClaim, "", "v1", "persistentvolumeclaims", Namespaced;
     ResourceQuota, "", "v1", "resourcequotas", Namespaced;
     EndpointSlice, "discovery.k8s.io", "v1", "endpointslices", Namespaced;

@@ -2,7 +2,7 @@
 //!
 //! Pure: functions of the object and the configuration. Never here: the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
-//! NamespaceLifecycle, NodeRestriction, TaintNodesByCondition.
+//! NamespaceLifecycle, NodeRestriction, TaintNodesByCondition, StorageObjectInUseProtection.
 
 pub(crate) mod classes;
 pub(crate) mod index;
@@ -113,6 +113,15 @@ fn mount_token(spec: &mut Value, suffix: &str) {
         },
     }));
     spec["volumes"] = json!(volumes);
+}
+
+/// Keeps storage from going while it is in use.
+pub(crate) fn protect_in_use(object: &mut Value, finalizer: &str) {
+    let mut finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    if !finalizers.iter().any(|present| present == finalizer) {
+        finalizers.push(json!(finalizer));
+        object["metadata"]["finalizers"] = json!(finalizers);
+    }
 }
 
 /// Keeps pods off a new node until it has told that it is ready: the node controller takes the taint away.

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod planners;
 pub mod pod;
 pub mod pod_resources;
+pub mod protection;
 pub mod quota;
 pub mod renewal;
 mod replicaset;

@@ -11,10 +11,22 @@ use api::Timestamp;
 use ipnet::IpNet;
 
 use crate::{
-    builtin::Builtin, cluster_roles::ClusterRoles, defaults::NamespaceDefaults, deployment::Deployments,
-    endpointslice::EndpointSlices, eviction::Eviction, garbage::Garbage, leftover_pods::LeftoverPods,
-    namespace::Namespaces, node_health::NodeHealth, node_ranges::NodeRanges, plan::Planner, quota::Quotas,
-    replicaset::ReplicaSets, scheduler::Scheduler,
+    builtin::Builtin,
+    cluster_roles::ClusterRoles,
+    defaults::NamespaceDefaults,
+    deployment::Deployments,
+    endpointslice::EndpointSlices,
+    eviction::Eviction,
+    garbage::Garbage,
+    leftover_pods::LeftoverPods,
+    namespace::Namespaces,
+    node_health::NodeHealth,
+    node_ranges::NodeRanges,
+    plan::Planner,
+    protection::{ClaimProtection, VolumeProtection},
+    quota::Quotas,
+    replicaset::ReplicaSets,
+    scheduler::Scheduler,
 };
 
 /// What planners know of the cluster besides its objects. The same for the whole life of a driver.
@@ -57,6 +69,8 @@ pub fn planners(config: PlannerConfig) -> Vec<Box<dyn Planner>> {
         }),
         Box::new(ClusterRoles),
         Box::new(Quotas),
+        Box::new(ClaimProtection),
+        Box::new(VolumeProtection),
         Box::new(Namespaces),
         Box::new(Garbage),
         Box::new(NodeRanges {

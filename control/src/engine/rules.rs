@@ -9,6 +9,7 @@ use api::{
         apimachinery::pkg::apis::meta::v1::ObjectMeta,
     },
 };
+use reconcile::protection::{CLAIM_FINALIZER, VOLUME_FINALIZER};
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -180,13 +181,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives a new object the classes that it does not name, and what the one that it names needs.
+    /// Gives a new object the classes that it does not name, what the one that it names needs, and what keeps it.
     pub(super) fn complete_by_classes(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
         let resource = attempt.asked.stored();
         match (resource.group, resource.kind) {
             ("", "PersistentVolumeClaim") => {
                 classes::give_storage_class(object, &self.rules(Part::StorageClass, "")?);
+                admission::protect_in_use(object, CLAIM_FINALIZER);
             }
+            ("", "PersistentVolume") => admission::protect_in_use(object, VOLUME_FINALIZER),
             ("networking.k8s.io", "Ingress") => {
                 classes::give_ingress_class(object, &self.rules(Part::IngressClass, "")?);
             }
