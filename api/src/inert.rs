@@ -55,7 +55,7 @@ const FIELDS: [Inert; 8] = [
 /// `before` is the object that is being changed, if there is one; both of the resource's kind.
 #[must_use]
 pub fn warnings(resource: &Resource, before: Option<&Value>, after: &Value) -> Vec<String> {
-    let Some(spec_path) = pod_spec(resource) else {
+    let Some(spec_path) = pod_spec_path(resource) else {
         return Vec::new();
     };
     FIELDS
@@ -75,8 +75,14 @@ pub fn warnings(resource: &Resource, before: Option<&Value>, after: &Value) -> V
         .collect()
 }
 
+/// Where the kind has the spec of a pod, as a JSON pointer; none if it has none.
+#[must_use]
+pub fn pod_spec(resource: &Resource) -> Option<String> {
+    pod_spec_path(resource).map(pointer)
+}
+
 /// Where the kind has the spec of a pod.
-fn pod_spec(resource: &Resource) -> Option<&'static str> {
+fn pod_spec_path(resource: &Resource) -> Option<&'static str> {
     match (resource.group, resource.kind) {
         ("", "Pod") => Some("spec"),
         ("", "PodTemplate") => Some("template.spec"),

@@ -9,7 +9,10 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, ReplicaSet},
         coordination::v1::Lease,
-        core::v1::{ConfigMap, Event, Namespace, Node, Pod, Secret, Service, ServiceAccount},
+        core::v1::{
+            ConfigMap, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota, Secret,
+            Service, ServiceAccount,
+        },
         discovery::v1::EndpointSlice,
         rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
@@ -162,6 +165,9 @@ kinds! {
     Secret, "", "v1", "secrets", Namespaced;
     ServiceAccount, "", "v1", "serviceaccounts", Namespaced;
     Event, "", "v1", "events", Namespaced;
+    PersistentVolume, "", "v1", "persistentvolumes", Cluster;
+    PersistentVolumeClaim, "", "v1", "persistentvolumeclaims", Namespaced;
+    ResourceQuota, "", "v1", "resourcequotas", Namespaced;
     EndpointSlice, "discovery.k8s.io", "v1", "endpointslices", Namespaced;
     Deployment, "apps", "v1", "deployments", Namespaced;
     ReplicaSet, "apps", "v1", "replicasets", Namespaced;

@@ -135,6 +135,15 @@ impl Quantity {
         self.nanos % NANO == 0
     }
 
+    /// The next whole number, away from zero.
+    #[must_use]
+    pub fn rounded_up(self) -> Quantity {
+        Quantity {
+            nanos: divide_away_from_zero(self.nanos, NANO) * NANO,
+            ..self
+        }
+    }
+
     /// The sum, capped; printed in the format of `self`, or of `other` when `self` is zero.
     #[must_use]
     #[expect(

@@ -2,11 +2,16 @@
 //!
 //! Pure: functions of the object and the configuration. Never here: the store.
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
-//! NamespaceLifecycle, NodeRestriction.
+//! NamespaceLifecycle, NodeRestriction, TaintNodesByCondition, StorageObjectInUseProtection.
 
+pub(crate) mod classes;
+pub(crate) mod index;
+pub(crate) mod limits;
 pub(crate) mod node_restriction;
+pub(crate) mod pod_security;
 pub(crate) mod policy;
 pub(crate) mod priority;
+pub(crate) mod quota;
 pub(crate) mod review;
 pub(crate) mod scope;
 pub(crate) mod webhook;
@@ -108,6 +113,31 @@ fn mount_token(spec: &mut Value, suffix: &str) {
         },
     }));
     spec["volumes"] = json!(volumes);
+}
+
+/// Keeps storage from going while it is in use.
+pub(crate) fn protect_in_use(object: &mut Value, finalizer: &str) {
+    let mut finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    if !finalizers.iter().any(|present| present == finalizer) {
+        finalizers.push(json!(finalizer));
+        object["metadata"]["finalizers"] = json!(finalizers);
+    }
+}
+
+/// Keeps pods off a new node until it has told that it is ready: the node controller takes the taint away.
+pub(crate) fn taint_new_node(node: &mut Value) {
+    let mut taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+    let is_there = taints
+        .iter()
+        .any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule");
+    if is_there {
+        return;
+    }
+    taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
+    if !node["spec"].is_object() {
+        node["spec"] = json!({});
+    }
+    node["spec"]["taints"] = json!(taints);
 }
 
 fn tolerates(spec: &Value, key: &str) -> bool {

@@ -15,6 +15,7 @@ mod steps;
 mod token_secrets;
 
 use std::{
+    collections::HashMap,
     error::Error,
     sync::{
         Arc,
@@ -24,7 +25,7 @@ use std::{
 };
 
 use api::Timestamp;
-use reconcile::{Context, Planner, World};
+use reconcile::{Context, Planner, World, plan::Refusal};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -146,6 +147,7 @@ async fn run_with<H: Hands>(
         world: World::default(),
         queue: Queue::default(),
         running: JoinSet::new(),
+        refusals: HashMap::new(),
     };
     let end = tokio::select! {
         end = driver.work() => end,
@@ -166,6 +168,8 @@ struct Driver<H> {
     world: World,
     queue: Queue,
     running: JoinSet<(Task, Outcome)>,
+    /// What the last plans of keys were refused, until they are planned again.
+    refusals: HashMap<Task, Refusal>,
 }
 
 /// What the loop woke up for.
@@ -305,12 +309,16 @@ impl<H: Hands> Driver<H> {
             return;
         };
         let now = Instant::now();
-        let after = self.world.get(&folded.key).filter(|_| folded.exists);
         for (index, planner) in self.planners.iter().enumerate() {
-            if !planner.watches().contains(&folded.key.kind) {
-                continue;
-            }
-            for key in planner.affected(&self.world, &folded.key, folded.before.as_ref(), after) {
+            let keys = match &folded {
+                fold::Folded::Tally { namespace, collection } => planner.tallied(&self.world, namespace, collection),
+                fold::Folded::Object { key, .. } if !planner.watches().contains(&key.kind) => continue,
+                fold::Folded::Object { key, before, exists } => {
+                    let after = self.world.get(key).filter(|_| *exists);
+                    planner.affected(&self.world, key, before.as_ref(), after)
+                }
+            };
+            for key in keys {
                 self.queue.want(Task { planner: index, key }, now);
             }
         }
@@ -338,7 +346,10 @@ impl<H: Hands> Driver<H> {
             now: Timestamp::now(),
             seed: rand::random(),
         };
-        let plan = planner.plan(&self.world, &task.key, context);
+        let plan = match self.refusals.remove(&task) {
+            None => planner.plan(&self.world, &task.key, context),
+            Some(refusal) => planner.plan_after(&refusal, &self.world, &task.key, context),
+        };
         tracing::debug!(
             planner = name,
             object = %task.key,
@@ -378,6 +389,13 @@ impl<H: Hands> Driver<H> {
                     tracing::debug!(planner, object = %task.key, reason = refusal, "plan was stale");
                 }
             }
+        }
+        if let Some(refusal) = outcome.refused {
+            let told = self.planners[task.planner].announce_refusal(&self.world, &task.key, &refusal);
+            if let Some(announcement) = told {
+                carry::announce(&self.announcements, announcement);
+            }
+            self.refusals.insert(task.clone(), refusal);
         }
         self.queue.end(task, outcome.end, outcome.awaits, Instant::now());
     }

@@ -16,7 +16,9 @@ mod fields;
 mod managed;
 pub mod object;
 mod patch;
+mod quota;
 mod read;
+mod rules;
 mod scale;
 mod service;
 mod strategy;
@@ -24,6 +26,7 @@ mod token;
 mod update;
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     ops::RangeInclusive,
     sync::{Arc, OnceLock},
@@ -37,6 +40,7 @@ use serde_json::Value;
 
 use crate::{
     admission::{
+        index,
         policy::Policies,
         review::{Attempt, Operation},
         webhook::Webhooks,
@@ -110,6 +114,8 @@ pub struct WriteOptions {
     pub manager: String,
     /// Collects what the client should be told besides the result.
     pub warnings: Warnings,
+    /// Collects what the audit log should say besides.
+    pub annotations: Annotations,
 }
 
 impl WriteOptions {
@@ -148,6 +154,23 @@ impl Warnings {
     }
 }
 
+/// What the audit log says of a write besides, by key. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Annotations(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl Annotations {
+    /// Sets one.
+    pub fn put(&self, key: &'static str, value: String) {
+        self.0.lock().insert(key, value);
+    }
+
+    /// Takes all out.
+    #[must_use]
+    pub fn take(&self) -> BTreeMap<&'static str, String> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
 /// Reads and writes API objects. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
@@ -162,6 +185,9 @@ struct Inner {
     access: Access,
     webhooks: Followed<Webhooks>,
     policies: Followed<Policies>,
+    /// What admission decides by.
+    rules: Followed<index::Index>,
+    quota_locks: quota::QuotaLocks,
     /// Set once the server has them; before, nothing that runs in the cluster can be asked.
     nodes: OnceLock<WeakNodes>,
 }
@@ -216,6 +242,8 @@ impl Engine {
                 access: Access::new(store.clone()),
                 webhooks: Followed::new(store.clone()),
                 policies: Followed::new(store.clone()),
+                rules: Followed::new(store.clone()),
+                quota_locks: quota::QuotaLocks::default(),
                 nodes: OnceLock::new(),
                 store,
                 config,
@@ -244,19 +272,6 @@ impl Engine {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
-    }
-
-    /// Every object of a collection, newest versions, decoded.
-    fn all(&self, resource: &Resource) -> Result<Vec<Value>, ApiError> {
-        let page = self
-            .inner
-            .store
-            .list(&crate::store::ListRequest {
-                collection: resource.collection(),
-                ..crate::store::ListRequest::default()
-            })
-            .map_err(ApiError::Read)?;
-        page.items.iter().map(object::decode).collect()
     }
 
     /// What callers may do.

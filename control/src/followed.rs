@@ -10,7 +10,10 @@ use futures::FutureExt as _;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
-use crate::store::{Change, ListRequest, ReadError, Store, WatchEvent, WatchRequest, Watcher};
+use crate::{
+    engine::object,
+    store::{ListRequest, ReadError, Store, StoreKey, Stored, WatchEvent, WatchRequest, Watcher},
+};
 
 /// Polls of one watch before it has caught up with the log. Each takes in some hundred changes, and no more than a
 /// few can have happened since the list.
@@ -26,7 +29,7 @@ pub(crate) trait Fold: Default {
     /// Where the store keeps them.
     fn collection(part: Self::Part) -> &'static str;
 
-    /// Takes a new version of an object in, or its absence.
+    /// Takes a new version of an object in, as it is read (with its `resourceVersion`), or its absence.
     fn fold(&mut self, part: Self::Part, namespace: &str, name: &str, object: Option<&Value>);
 }
 
@@ -98,9 +101,7 @@ impl<Index: Fold> Live<Index> {
                 ..ListRequest::default()
             })?;
             for item in &page.items {
-                let object: Option<Value> = serde_json::from_slice(&item.value).ok();
-                live.index
-                    .fold(*part, &item.key.namespace, &item.key.name, object.as_ref());
+                take(&mut live.index, *part, &item.key, Some(item));
             }
             let mut watcher = store.watch(WatchRequest {
                 collection: Some(Index::collection(*part).to_owned()),
@@ -110,7 +111,9 @@ impl<Index: Fold> Live<Index> {
             for _ in 0..CATCH_UP_POLLS_MAX {
                 match poll(&mut watcher) {
                     Some(Ok(WatchEvent::Progress(_))) => break,
-                    Some(Ok(WatchEvent::Change(change))) => take(&mut live.index, *part, &change),
+                    Some(Ok(WatchEvent::Change(change))) => {
+                        take(&mut live.index, *part, &change.key, change.after.as_ref());
+                    }
                     Some(Err(_)) => break,
                     None => {}
                 }
@@ -125,7 +128,9 @@ impl<Index: Fold> Live<Index> {
         for (part, watcher) in &mut self.watchers {
             while let Some(event) = poll(watcher) {
                 match event {
-                    Ok(WatchEvent::Change(change)) => take(&mut self.index, *part, &change),
+                    Ok(WatchEvent::Change(change)) => {
+                        take(&mut self.index, *part, &change.key, change.after.as_ref());
+                    }
                     Ok(WatchEvent::Progress(_)) => {}
                     Err(_) => return false,
                 }
@@ -135,10 +140,9 @@ impl<Index: Fold> Live<Index> {
     }
 }
 
-fn take<Index: Fold>(index: &mut Index, part: Index::Part, change: &Change) {
-    let after = change.after.as_ref();
-    let object: Option<Value> = after.and_then(|stored| serde_json::from_slice(&stored.value).ok());
-    index.fold(part, &change.key.namespace, &change.key.name, object.as_ref());
+fn take<Index: Fold>(index: &mut Index, part: Index::Part, key: &StoreKey, stored: Option<&Stored>) {
+    let object = stored.and_then(|stored| object::decode(stored).ok());
+    index.fold(part, &key.namespace, &key.name, object.as_ref());
 }
 
 /// What a watch has ready. Not subject to the runtime's budget, which would hide what is there.

@@ -46,7 +46,7 @@ use crate::{
     audit::Audit,
     auth::Caller,
     driver::Progress,
-    engine::{ApiError, Engine, Warnings, WriteOptions},
+    engine::{Annotations, ApiError, Engine, Warnings, WriteOptions},
     flow::{Flow, FlowMeter},
     metrics::Metrics,
     stream::Nodes,
@@ -118,6 +118,8 @@ struct Context {
     uri: Uri,
     headers: HeaderMap,
     query: Query,
+    /// What the audit log is to say besides.
+    annotations: Annotations,
     /// How the connection becomes another, if the client may ask for that.
     on_upgrade: Option<OnUpgrade>,
 }
@@ -178,6 +180,7 @@ impl Rest {
             rest: self,
             caller,
             query: Query::parse(&parts.uri)?,
+            annotations: course.annotations.clone(),
             on_upgrade: parts.extensions.get().cloned(),
             method: parts.method,
             uri: parts.uri,
@@ -220,6 +223,7 @@ impl Context {
     /// When a parameter has a value that is not known.
     fn write_options(&self) -> Result<WriteOptions, ApiError> {
         let mut options = self.query.write_options()?;
+        options.annotations = self.annotations.clone();
         if options.manager.is_empty() {
             let agent = self
                 .headers

@@ -34,7 +34,7 @@ pub(crate) use self::meter::StoreMeter;
 use self::{database::Database, hub::Hub, seal::Seal, writer::Request};
 pub use self::{
     database::StorageFailure,
-    read::{ListRequest, Page},
+    read::{Census, Count, ListRequest, Page},
     seal::{KeyFileError, SealConfig},
     watcher::{WatchEnd, WatchEvent, Watcher},
 };
@@ -404,6 +404,14 @@ impl Store {
     /// When the revision is compacted or in the future, or the disk fails.
     pub fn list(&self, request: &ListRequest) -> Result<Page, ReadError> {
         self.watched(read::list(&self.handle.shared.database, request))
+    }
+
+    /// How many objects each namespace has of each collection, now. Costs a look at every key.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn census(&self) -> Result<Census, ReadError> {
+        self.watched(read::census(&self.handle.shared.database))
     }
 
     /// The changes after a revision: first from the log, then as they happen.

@@ -17,7 +17,7 @@ use api::{
 
 use crate::{
     facts, matching,
-    plan::{Action, Announcement, Context, Plan, Planner, Removal, Severity},
+    plan::{Action, Announcement, Asked, Context, Plan, Planner, Refusal, Removal, Severity},
     world::World,
 };
 
@@ -92,19 +92,23 @@ impl Planner for Deployments {
     }
 
     fn plan(&self, world: &World, key: &ObjectKey, context: Context) -> Plan {
-        let Some((deployment, spec)) = world
-            .typed::<Deployment>(&key.namespace, &key.name)
-            .and_then(|deployment| Some((deployment, deployment.spec.as_ref()?)))
-        else {
-            return Plan::default();
-        };
-        let subject = Subject {
-            deployment,
-            spec,
-            strategy: Strategy::of(spec),
-            replicas: spec.replicas.unwrap_or(1).max(0),
-        };
-        subject.plan(world, context)
+        Subject::of(world, key).map_or_else(Plan::default, |subject| subject.plan(world, None, context))
+    }
+
+    fn plan_after(&self, refusal: &Refusal, world: &World, key: &ObjectKey, context: Context) -> Plan {
+        Subject::of(world, key).map_or_else(Plan::default, |subject| subject.plan(world, Some(refusal), context))
+    }
+
+    fn announce_refusal(&self, world: &World, key: &ObjectKey, refusal: &Refusal) -> Option<Announcement> {
+        if refusal.asked != Asked::Creation {
+            return None;
+        }
+        let subject = Subject::of(world, key)?;
+        Some(subject.announcement(
+            Severity::Warning,
+            status::SET_REFUSED_REASON,
+            status::set_refused(refusal),
+        ))
     }
 }
 
@@ -127,8 +131,21 @@ fn owning(metadata: &ObjectMeta) -> Option<ObjectKey> {
         .then(|| ObjectKey::new(Kind::Deployment, facts::namespace(metadata), &owner.name))
 }
 
+impl<'a> Subject<'a> {
+    fn of(world: &'a World, key: &ObjectKey) -> Option<Subject<'a>> {
+        let deployment = world.typed::<Deployment>(&key.namespace, &key.name)?;
+        let spec = deployment.spec.as_ref()?;
+        Some(Subject {
+            deployment,
+            spec,
+            strategy: Strategy::of(spec),
+            replicas: spec.replicas.unwrap_or(1).max(0),
+        })
+    }
+}
+
 impl Subject<'_> {
-    fn plan(&self, world: &World, context: Context) -> Plan {
+    fn plan(&self, world: &World, refusal: Option<&Refusal>, context: Context) -> Plan {
         let mut plan = Plan::default();
         if matching::is_empty(&self.spec.selector) {
             plan.actions.push(self.announce(
@@ -153,10 +170,17 @@ impl Subject<'_> {
             plan.actions.push(Action::Update(Box::new(revised.into())));
             return plan;
         }
-        let told = status::status(self, &found, context.now);
+        let refusal = refusal.filter(|refusal| {
+            refusal.asked == Asked::Creation && plan.actions.iter().any(|action| matches!(action, Action::Create(_)))
+        });
+        let told = status::status(self, &found, refusal, context.now);
         plan.requeue_after = told.requeue_after;
         plan.waiting_on = told.waiting_on;
         if self.deployment.status.as_ref() != Some(&told.status) {
+            if refusal.is_some() {
+                // What follows a creation is not written as long as that is refused.
+                plan.actions.clear();
+            }
             let mut updated = self.deployment.clone();
             updated.status = Some(told.status);
             plan.actions.push(Action::UpdateStatus(Box::new(updated.into())));
@@ -283,7 +307,11 @@ impl Subject<'_> {
     }
 
     fn announce(&self, severity: Severity, reason: &'static str, message: String) -> Action {
-        Action::Announce(Announcement {
+        Action::Announce(self.announcement(severity, reason, message))
+    }
+
+    fn announcement(&self, severity: Severity, reason: &'static str, message: String) -> Announcement {
+        Announcement {
             about: ObjectKey::new(
                 Kind::Deployment,
                 facts::namespace(&self.deployment.metadata),
@@ -294,7 +322,7 @@ impl Subject<'_> {
             reason,
             message,
             source: NAME,
-        })
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use api::{
 use crate::{
     facts,
     naming::{self, Hash},
-    plan::{Action, Context, Plan, Planner, Removal},
+    plan::{Action, Announcement, Asked, Context, Plan, Planner, Refusal, Removal, Severity},
     world::{SERVICE_NAME_LABEL, World, service_selector},
 };
 
@@ -30,6 +30,7 @@ mod endpoint;
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 /// Its value for the slices made here.
 pub const MANAGED_BY: &str = "endpointslice-controller.k8s.io";
+const NAME: &str = "endpointslice-controller";
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 
 /// Endpoints in one slice, Kubernetes' default: a change of one endpoint sends its whole slice to every watcher.
@@ -41,7 +42,7 @@ pub(crate) struct EndpointSlices;
 
 impl Planner for EndpointSlices {
     fn name(&self) -> &'static str {
-        "endpointslice-controller"
+        NAME
     }
 
     fn watches(&self) -> &'static [Kind] {
@@ -103,6 +104,25 @@ impl Planner for EndpointSlices {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn announce_refusal(&self, world: &World, key: &ObjectKey, refusal: &Refusal) -> Option<Announcement> {
+        let verb = match refusal.asked {
+            Asked::Creation => "create",
+            Asked::Deletion => "delete",
+        };
+        let service = format!("Service {}/{}", key.namespace, key.name);
+        Some(Announcement {
+            about: key.clone(),
+            uid: facts::uid(&world.typed::<Service>(&key.namespace, &key.name)?.metadata).to_owned(),
+            severity: Severity::Warning,
+            reason: "FailedToUpdateEndpointSlices",
+            message: format!(
+                "Error updating Endpoint Slices for {service}: failed to {verb} EndpointSlice for {service}: {}",
+                refusal.message
+            ),
+            source: NAME,
+        })
     }
 
     fn plan(&self, world: &World, key: &ObjectKey, _context: Context) -> Plan {

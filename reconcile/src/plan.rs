@@ -59,6 +59,26 @@ pub enum Removal {
     Now,
 }
 
+/// A creation or a deletion that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was asked for.
+    pub asked: Asked,
+    /// The object that it was asked for.
+    pub object: ObjectKey,
+    /// The server's words.
+    pub message: String,
+}
+
+/// What a plan asked of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// That an object be there.
+    Creation,
+    /// That an object go.
+    Deletion,
+}
+
 /// An event to record about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
@@ -140,6 +160,23 @@ pub trait Planner: Send {
         after: Option<&Object>,
     ) -> Vec<ObjectKey>;
 
+    /// The keys to plan again after an object of a kind that planners do not decode came or went; see
+    /// [`World::tally`], which has its new value.
+    fn tallied(&self, _world: &World, _namespace: &str, _collection: &str) -> Vec<ObjectKey> {
+        Vec::new()
+    }
+
     /// The steps for `key`. Must be cheap when nothing is to do: it is called for each relevant change.
     fn plan(&self, world: &World, key: &ObjectKey, context: Context) -> Plan;
+
+    /// [`Planner::plan`] for a key whose last plan ended with this refusal: the place to note it in a condition. Called
+    /// once, with a delay that grows from refusal to refusal.
+    fn plan_after(&self, _refusal: &Refusal, world: &World, key: &ObjectKey, context: Context) -> Plan {
+        self.plan(world, key, context)
+    }
+
+    /// What people are told at once of a refusal that the plan of `key` met.
+    fn announce_refusal(&self, _world: &World, _key: &ObjectKey, _refusal: &Refusal) -> Option<Announcement> {
+        None
+    }
 }

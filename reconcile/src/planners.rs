@@ -11,9 +11,21 @@ use api::Timestamp;
 use ipnet::IpNet;
 
 use crate::{
-    builtin::Builtin, cluster_roles::ClusterRoles, defaults::NamespaceDefaults, deployment::Deployments,
-    endpointslice::EndpointSlices, eviction::Eviction, garbage::Garbage, leftover_pods::LeftoverPods,
-    namespace::Namespaces, node_health::NodeHealth, node_ranges::NodeRanges, plan::Planner, replicaset::ReplicaSets,
+    builtin::Builtin,
+    cluster_roles::ClusterRoles,
+    defaults::NamespaceDefaults,
+    deployment::Deployments,
+    endpointslice::EndpointSlices,
+    eviction::Eviction,
+    garbage::Garbage,
+    leftover_pods::LeftoverPods,
+    namespace::Namespaces,
+    node_health::NodeHealth,
+    node_ranges::NodeRanges,
+    plan::Planner,
+    protection::{ClaimProtection, VolumeProtection},
+    quota::Quotas,
+    replicaset::ReplicaSets,
     scheduler::Scheduler,
 };
 
@@ -56,6 +68,9 @@ pub fn planners(config: PlannerConfig) -> Vec<Box<dyn Planner>> {
             root_ca: config.root_ca_pem,
         }),
         Box::new(ClusterRoles),
+        Box::new(Quotas),
+        Box::new(ClaimProtection),
+        Box::new(VolumeProtection),
         Box::new(Namespaces),
         Box::new(Garbage),
         Box::new(NodeRanges {

@@ -3,13 +3,13 @@
 //! Never here: which pod goes first when there are too many ([`ranking`]), rollouts (`deployment`).
 //! Source: Kubernetes' ReplicaSet controller, API reference apps/v1 ReplicaSet.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use api::{
     Kind, Object, ObjectKey, Timestamp,
     k8s_openapi::{
         api::{
-            apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus},
+            apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetSpec, ReplicaSetStatus},
             core::v1::Pod,
         },
         apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -19,7 +19,7 @@ use api::{
 use crate::{
     facts, matching,
     naming::{self, Hash},
-    plan::{Action, Announcement, Context, Plan, Planner, Removal, Severity},
+    plan::{Action, Announcement, Asked, Context, Plan, Planner, Refusal, Removal, Severity},
     world::World,
 };
 
@@ -29,6 +29,9 @@ mod ranking;
 const BURST_PODS_MAX: usize = 500;
 
 const NAME: &str = "replicaset-controller";
+
+/// The condition of a set that is refused pods, or their end.
+pub(crate) const REPLICA_FAILURE: &str = "ReplicaFailure";
 
 /// Plans ReplicaSets, each by its key.
 #[derive(Debug, Default)]
@@ -67,14 +70,45 @@ impl Planner for ReplicaSets {
     }
 
     fn plan(&self, world: &World, key: &ObjectKey, context: Context) -> Plan {
-        let Some((set, spec)) = world
-            .typed::<ReplicaSet>(&key.namespace, &key.name)
-            .and_then(|set| Some((set, set.spec.as_ref()?)))
-        else {
-            return Plan::default();
-        };
-        plan_set(world, set, spec, context.now)
+        plan_key(world, key, None, context)
     }
+
+    fn plan_after(&self, refusal: &Refusal, world: &World, key: &ObjectKey, context: Context) -> Plan {
+        plan_key(world, key, Some(refusal), context)
+    }
+
+    fn announce_refusal(&self, world: &World, key: &ObjectKey, refusal: &Refusal) -> Option<Announcement> {
+        let set = world.typed::<ReplicaSet>(&key.namespace, &key.name)?;
+        let verb = match refusal.asked {
+            Asked::Creation => "creating",
+            Asked::Deletion => "deleting",
+        };
+        Some(Announcement {
+            severity: Severity::Warning,
+            ..announcement(
+                set,
+                failure_reason(refusal.asked),
+                format!("Error {verb}: {}", refusal.message),
+            )
+        })
+    }
+}
+
+fn failure_reason(asked: Asked) -> &'static str {
+    match asked {
+        Asked::Creation => "FailedCreate",
+        Asked::Deletion => "FailedDelete",
+    }
+}
+
+fn plan_key(world: &World, key: &ObjectKey, refusal: Option<&Refusal>, context: Context) -> Plan {
+    let Some((set, spec)) = world
+        .typed::<ReplicaSet>(&key.namespace, &key.name)
+        .and_then(|set| Some((set, set.spec.as_ref()?)))
+    else {
+        return Plan::default();
+    };
+    plan_set(world, set, spec, refusal, context.now)
 }
 
 fn controlling_set(metadata: &ObjectMeta) -> Option<ObjectKey> {
@@ -83,22 +117,14 @@ fn controlling_set(metadata: &ObjectMeta) -> Option<ObjectKey> {
         .then(|| ObjectKey::new(Kind::ReplicaSet, facts::namespace(metadata), &owner.name))
 }
 
-fn plan_set(world: &World, set: &ReplicaSet, spec: &ReplicaSetSpec, now: Timestamp) -> Plan {
+fn plan_set(world: &World, set: &ReplicaSet, spec: &ReplicaSetSpec, refusal: Option<&Refusal>, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let claimed = claim(world, set, spec, &mut plan.actions);
     let active: Vec<&Pod> = claimed.iter().copied().filter(|pod| facts::is_active(pod)).collect();
     let min_ready = Duration::from_secs(u64::try_from(spec.min_ready_seconds.unwrap_or(0)).unwrap_or(0));
-    if !facts::is_terminating(&set.metadata) {
-        let wanted = replicas(spec);
-        if active.len() < wanted {
-            if !world.is_closing(facts::namespace(&set.metadata)) {
-                create(world, set, spec, wanted - active.len(), &mut plan.actions);
-            }
-        } else if active.len() > wanted {
-            delete(world, set, &active, active.len() - wanted, now, &mut plan.actions);
-        }
-    }
-    let status = status(set, spec, &claimed, &active, min_ready, now);
+    let step = Step::of(world, set, spec, active.len());
+    let mut status = status(set, spec, &claimed, &active, min_ready, now);
+    status.conditions = conditions(set, step, refusal, now);
     if status.ready_replicas != status.available_replicas {
         plan.requeue_after = active
             .iter()
@@ -106,12 +132,50 @@ fn plan_set(world: &World, set: &ReplicaSet, spec: &ReplicaSetSpec, now: Timesta
             .filter(|left| !left.is_zero())
             .min();
     }
+    // Before more pods are asked for: that may be refused for long, and what is there counts meanwhile.
     if set.status.as_ref() != Some(&status) {
         let mut updated = set.clone();
         updated.status = Some(status);
         plan.actions.push(Action::UpdateStatus(Box::new(updated.into())));
     }
+    match step {
+        Step::Rest => {}
+        Step::Create(missing) => create(world, set, spec, missing, &mut plan.actions),
+        Step::Delete(surplus) => delete(world, set, &active, surplus, now, &mut plan.actions),
+    }
     plan
+}
+
+/// What a set needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Rest,
+    /// So many pods more.
+    Create(usize),
+    /// So many pods less.
+    Delete(usize),
+}
+
+impl Step {
+    fn of(world: &World, set: &ReplicaSet, spec: &ReplicaSetSpec, active: usize) -> Step {
+        let wanted = replicas(spec);
+        match active.cmp(&wanted) {
+            _ if facts::is_terminating(&set.metadata) => Step::Rest,
+            Ordering::Equal => Step::Rest,
+            Ordering::Less if world.is_closing(facts::namespace(&set.metadata)) => Step::Rest,
+            Ordering::Less => Step::Create(wanted - active),
+            Ordering::Greater => Step::Delete(active - wanted),
+        }
+    }
+
+    /// What the step asks of the server.
+    fn asks(self) -> Option<Asked> {
+        match self {
+            Step::Rest => None,
+            Step::Create(_) => Some(Asked::Creation),
+            Step::Delete(_) => Some(Asked::Deletion),
+        }
+    }
 }
 
 fn replicas(spec: &ReplicaSetSpec) -> usize {
@@ -237,7 +301,11 @@ fn related<'a>(world: &'a World, set: &ReplicaSet) -> Vec<&'a Pod> {
 }
 
 fn announce(set: &ReplicaSet, reason: &'static str, message: String) -> Action {
-    Action::Announce(Announcement {
+    Action::Announce(announcement(set, reason, message))
+}
+
+fn announcement(set: &ReplicaSet, reason: &'static str, message: String) -> Announcement {
+    Announcement {
         about: ObjectKey::new(
             Kind::ReplicaSet,
             facts::namespace(&set.metadata),
@@ -248,7 +316,35 @@ fn announce(set: &ReplicaSet, reason: &'static str, message: String) -> Action {
         reason,
         message,
         source: NAME,
-    })
+    }
+}
+
+/// The set's conditions: `ReplicaFailure` is there from the first refusal until nothing more is asked for.
+fn conditions(
+    set: &ReplicaSet,
+    step: Step,
+    refusal: Option<&Refusal>,
+    now: Timestamp,
+) -> Option<Vec<ReplicaSetCondition>> {
+    let mut conditions = set
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.clone())
+        .unwrap_or_default();
+    let is_told = conditions.iter().any(|condition| condition.type_ == REPLICA_FAILURE);
+    let refusal = refusal.filter(|refusal| step.asks() == Some(refusal.asked));
+    match (step, refusal) {
+        (Step::Rest, _) => conditions.retain(|condition| condition.type_ != REPLICA_FAILURE),
+        (Step::Create(_) | Step::Delete(_), Some(refusal)) if !is_told => conditions.push(ReplicaSetCondition {
+            type_: REPLICA_FAILURE.to_owned(),
+            status: "True".to_owned(),
+            reason: Some(failure_reason(refusal.asked).to_owned()),
+            message: Some(refusal.message.clone()),
+            last_transition_time: Some(facts::stamp(now)),
+        }),
+        (Step::Create(_) | Step::Delete(_), _) => {}
+    }
+    Some(conditions).filter(|conditions| !conditions.is_empty())
 }
 
 fn status(

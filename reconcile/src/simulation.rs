@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     facts,
-    plan::{Action, Announcement, Context, Plan, Planner},
+    plan::{Action, Announcement, Asked, Context, Plan, Planner, Refusal},
     planners::{PlannerConfig, planners},
     world::World,
 };
@@ -28,6 +28,9 @@ use server::{Refused, Server};
 
 /// Steps of the driver in one settling; more means that planners feed each other without end.
 const STEPS_MAX: usize = 200_000;
+
+/// When a key is planned again whose plan was refused something.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What goes wrong in a run, each in percent of the occasions.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,6 +79,8 @@ struct Driver {
     /// A key is not planned before the view holds what its last plan wrote.
     not_before: BTreeMap<WorkKey, u64>,
     timers: BTreeMap<WorkKey, Timestamp>,
+    /// What the last plan of a key was refused, until it is planned again.
+    refusals: BTreeMap<WorkKey, Refusal>,
 }
 
 /// The whole cluster.
@@ -356,7 +361,11 @@ impl Cluster {
             now: self.now,
             seed: self.dice.next(),
         };
-        let plan = self.planners[key.0].plan(&self.driver.view, &key.1, context);
+        let planner = &self.planners[key.0];
+        let plan = match self.driver.refusals.remove(key) {
+            None => planner.plan(&self.driver.view, &key.1, context),
+            Some(refusal) => planner.plan_after(&refusal, &self.driver.view, &key.1, context),
+        };
         if std::env::var_os("SIMULATION_TRACE").is_some() {
             println!("{} {}: {}", self.planners[key.0].name(), key.1, described(&plan));
         }
@@ -366,6 +375,10 @@ impl Cluster {
                 .insert(key.clone(), self.now.checked_add(after).unwrap());
         }
         for action in plan.actions {
+            let created = match &action {
+                Action::Create(object) => Some(object.key()),
+                _ => None,
+            };
             let result = self.server.carry_out(action, self.now, &mut self.announced);
             if let Err(violation) = (self.invariant)(&self.server.world) {
                 panic!("{violation}");
@@ -380,6 +393,20 @@ impl Cluster {
                     // Replan, once the view has what the plan did not know.
                     self.driver.not_before.insert(key.clone(), self.server.world.revision);
                     self.enqueue(key.clone());
+                    return;
+                }
+                Err(Refused::NoRoom(message)) => {
+                    let refusal = Refusal {
+                        asked: Asked::Creation,
+                        object: created.expect("only creations need room"),
+                        message,
+                    };
+                    let told = self.planners[key.0].announce_refusal(&self.driver.view, &key.1, &refusal);
+                    self.announced.extend(told);
+                    self.driver.refusals.insert(key.clone(), refusal);
+                    self.driver.not_before.insert(key.clone(), self.server.world.revision);
+                    let again = self.now.checked_add(RETRY_AFTER).unwrap();
+                    self.driver.timers.insert(key.clone(), again);
                     return;
                 }
                 Err(Refused::Forbidden(why)) => panic!("{}: {}: {why}", self.planners[key.0].name(), key.1),

@@ -56,6 +56,8 @@ pub struct World {
     service_selectors: SelectorIndex,
     replica_set_selectors: SelectorIndex,
     deployment_selectors: SelectorIndex,
+    /// How many objects there are of kinds that planners do not decode, by namespace and collection.
+    tallies: HashMap<(String, String), i64>,
 }
 
 impl World {
@@ -99,6 +101,9 @@ impl World {
             | Object::Secret(_)
             | Object::ServiceAccount(_)
             | Object::Event(_)
+            | Object::PersistentVolume(_)
+            | Object::PersistentVolumeClaim(_)
+            | Object::ResourceQuota(_)
             | Object::Lease(_)
             | Object::ClusterRole(_)
             | Object::ClusterRoleBinding(_)
@@ -139,6 +144,9 @@ impl World {
             | Object::Secret(_)
             | Object::ServiceAccount(_)
             | Object::Event(_)
+            | Object::PersistentVolume(_)
+            | Object::PersistentVolumeClaim(_)
+            | Object::ResourceQuota(_)
             | Object::Lease(_)
             | Object::ClusterRole(_)
             | Object::ClusterRoleBinding(_)
@@ -185,6 +193,28 @@ impl World {
             usage.subtract(&footprint);
             if usage.pods == 0 {
                 self.usage.remove(node);
+            }
+        }
+    }
+
+    /// Objects of a collection that planners do not decode came (or, with a negative number, went).
+    pub fn count(&mut self, namespace: &str, collection: &str, more: i64) {
+        let key = (namespace.to_owned(), collection.to_owned());
+        let count = self.tallies.entry(key.clone()).or_default();
+        *count += more;
+        if *count == 0 {
+            self.tallies.remove(&key);
+        }
+    }
+
+    /// How many objects a namespace has of a collection (`apps/deployments`), whether or not planners decode them.
+    #[must_use]
+    pub fn tally(&self, namespace: &str, collection: &str) -> i64 {
+        match collection.parse::<Kind>() {
+            Ok(kind) => i64::try_from(self.of_kind_in(kind, namespace).count()).unwrap_or(i64::MAX),
+            Err(_) => {
+                let key = (namespace.to_owned(), collection.to_owned());
+                self.tallies.get(&key).copied().unwrap_or(0)
             }
         }
     }

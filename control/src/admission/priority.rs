@@ -3,6 +3,8 @@
 //! Pure: functions of the pod and of the classes there are.
 //! Source: Kubernetes, "Pod Priority and Preemption"; the admission plugin Priority, by behaviour.
 
+use std::borrow::Borrow;
+
 use serde_json::{Value, json};
 
 const PREEMPT: &str = "PreemptLowerPriority";
@@ -42,7 +44,7 @@ pub(crate) enum PriorityRefusal {
 ///
 /// # Errors
 /// When the class does not exist, or the pod asks for something else than its class gives.
-pub(crate) fn complete(pod: &mut Value, classes: &[Value]) -> Result<(), PriorityRefusal> {
+pub(crate) fn complete<Class: Borrow<Value>>(pod: &mut Value, classes: &[Class]) -> Result<(), PriorityRefusal> {
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec.is_object()) else {
         return Ok(());
     };
@@ -50,7 +52,7 @@ pub(crate) fn complete(pod: &mut Value, classes: &[Value]) -> Result<(), Priorit
     let class = if name.is_empty() {
         default_class(classes)
     } else {
-        let class = classes.iter().find(|class| class["metadata"]["name"] == name);
+        let class = all(classes).find(|class| class["metadata"]["name"] == name);
         Some(class.ok_or(PriorityRefusal::UnknownClass(name))?)
     };
     let computed = class.map_or(0, value);
@@ -77,9 +79,8 @@ pub(crate) fn complete(pod: &mut Value, classes: &[Value]) -> Result<(), Priorit
 }
 
 /// Why this class cannot be the default one: another is already.
-pub(crate) fn other_default(class: &Value, classes: &[Value]) -> Option<String> {
-    let other = classes
-        .iter()
+pub(crate) fn other_default(class: &Value, classes: &[impl Borrow<Value>]) -> Option<String> {
+    let other = all(classes)
         .filter(|other| other["globalDefault"] == true)
         .find(|other| other["metadata"]["name"] != class["metadata"]["name"])?;
     let name = other["metadata"]["name"].as_str().unwrap_or_default();
@@ -89,11 +90,14 @@ pub(crate) fn other_default(class: &Value, classes: &[Value]) -> Option<String> 
 }
 
 /// The default class; the lowest, should there be several.
-fn default_class(classes: &[Value]) -> Option<&Value> {
-    classes
-        .iter()
+fn default_class(classes: &[impl Borrow<Value>]) -> Option<&Value> {
+    all(classes)
         .filter(|class| class["globalDefault"] == true)
         .min_by_key(|class| value(class))
+}
+
+fn all(classes: &[impl Borrow<Value>]) -> impl Iterator<Item = &Value> {
+    classes.iter().map(Borrow::borrow)
 }
 
 fn value(class: &Value) -> i64 {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     auth::Caller,
-    engine::{Target, Warnings, WriteOptions},
+    engine::{Annotations, Target, Warnings, WriteOptions},
 };
 
 /// What somebody does with an object.
@@ -60,6 +60,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) old: Option<&'a Value>,
     pub(crate) dry_run: bool,
     pub(crate) warnings: &'a Warnings,
+    /// For the audit log.
+    pub(crate) annotations: &'a Annotations,
 }
 
 impl<'a> Attempt<'a> {
@@ -82,6 +84,7 @@ impl<'a> Attempt<'a> {
             old: None,
             dry_run: options.dry_run,
             warnings: &options.warnings,
+            annotations: &options.annotations,
         }
     }
 

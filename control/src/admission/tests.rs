@@ -101,3 +101,18 @@ fn secrets_to_pull_with_come_from_the_account_unless_the_pod_has_its_own() {
         assert_eq!(pod["spec"]["imagePullSecrets"], json!([{ "name": expected }]));
     }
 }
+
+#[test]
+fn a_new_node_takes_no_pods_until_it_is_ready() {
+    let taint = json!({"key": NOT_READY, "effect": "NoSchedule"});
+    let other = json!({"key": "gpu", "effect": "NoSchedule"});
+    let rows = [
+        (json!({}), json!([taint])),
+        (json!({"spec": {"taints": [other]}}), json!([other, taint])),
+        (json!({"spec": {"taints": [taint]}}), json!([taint])),
+    ];
+    for (mut node, expected) in rows {
+        taint_new_node(&mut node);
+        assert_eq!(node["spec"]["taints"], expected);
+    }
+}

@@ -4,8 +4,9 @@
 
 use std::future::Future;
 
+use api::ObjectKey;
 use futures::{StreamExt, stream};
-use reconcile::plan::Announcement;
+use reconcile::plan::{Announcement, Asked, Refusal};
 use tokio::sync::mpsc;
 
 use super::{
@@ -54,6 +55,8 @@ pub(super) struct Outcome {
     pub(super) awaits: Revision,
     /// The first refusal.
     pub(super) refusal: Option<String>,
+    /// What was asked for, if that is an object that was to come or to go.
+    pub(super) refused: Option<Refusal>,
 }
 
 /// Carries the runs out in order, each only if those before it succeeded. `done` is what to answer if all did.
@@ -87,12 +90,14 @@ pub(super) async fn carry_out<H: Hands>(
             // What made it fail is in the store by now; a world before that would make the same plan.
             awaits: awaits.max(hands.revision()),
             refusal: Some(refusal),
+            refused: steps.refused,
         };
     }
     Outcome {
         end: done,
         awaits,
         refusal: None,
+        refused: None,
     }
 }
 
@@ -101,10 +106,19 @@ struct Steps {
     written: Revision,
     /// The worst: a failure before a stale object.
     error: Option<StepError>,
+    /// The first object that was not to come or not to go.
+    refused: Option<Refusal>,
 }
 
 impl Steps {
-    fn add(&mut self, result: Result<Written, StepError>) {
+    fn add(&mut self, asked: Option<(Asked, ObjectKey)>, result: Result<Written, StepError>) {
+        if let (None, Some((asked, object)), Err(StepError::Failed(message))) = (&self.refused, asked, &result) {
+            self.refused = Some(Refusal {
+                asked,
+                object,
+                message: message.clone(),
+            });
+        }
         match result {
             Ok(Written::Nothing) => {}
             Ok(Written::At(revision)) => self.written = self.written.max(revision),
@@ -118,11 +132,14 @@ impl Steps {
 
 async fn all_of<H: Hands>(hands: &H, planner: &'static str, steps: Vec<Step>) -> Steps {
     let mut results = stream::iter(steps)
-        .map(|step| hands.perform(planner, step))
+        .map(|step| async {
+            let asked = step.asked();
+            (asked, hands.perform(planner, step).await)
+        })
         .buffer_unordered(CONCURRENT_STEPS_MAX);
     let mut sum = Steps::default();
-    while let Some(result) = results.next().await {
-        sum.add(result);
+    while let Some((asked, result)) = results.next().await {
+        sum.add(asked, result);
     }
     sum
 }
@@ -135,12 +152,13 @@ async fn create_in_batches<H: Hands>(hands: &H, planner: &'static str, mut steps
         let batch = all_of(hands, planner, std::mem::replace(&mut steps, rest)).await;
         sum.written = sum.written.max(batch.written);
         sum.error = batch.error;
+        sum.refused = batch.refused;
         size *= 2;
     }
     sum
 }
 
-fn announce(announcements: &mpsc::Sender<Record>, announcement: Announcement) {
+pub(super) fn announce(announcements: &mpsc::Sender<Record>, announcement: Announcement) {
     if announcements.try_send(Record::from(announcement)).is_err() {
         tracing::warn!("an event was dropped: too many wait to be written");
     }

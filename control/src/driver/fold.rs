@@ -7,28 +7,37 @@ use std::error::Error;
 use api::{Kind, Object, ObjectKey, object::DecodeError};
 use reconcile::World;
 
-use crate::store::{Change, ListRequest, ReadError, Revision, Store, Stored};
+use crate::store::{Change, ListRequest, ReadError, Store, StoreKey, Stored};
 
 /// What one change did to the world.
-pub(super) struct Folded {
-    pub(super) key: ObjectKey,
-    pub(super) before: Option<Object>,
-    /// Whether the object is in the world now.
-    pub(super) exists: bool,
+pub(super) enum Folded {
+    /// An object that planners decode came, changed or went.
+    Object {
+        key: ObjectKey,
+        before: Option<Object>,
+        /// Whether the object is in the world now.
+        exists: bool,
+    },
+    /// An object of another kind came or went.
+    Tally { namespace: String, collection: String },
 }
 
 /// The world at the newest revision.
 pub(super) fn load(store: &Store) -> Result<World, ReadError> {
     let mut world = World::default();
-    let mut at: Option<Revision> = None;
+    let census = store.census()?;
+    world.revision = census.revision;
+    for count in census.counts {
+        if !count.namespace.is_empty() && count.collection.parse::<Kind>().is_err() {
+            world.count(&count.namespace, &count.collection, count.objects);
+        }
+    }
     for kind in Kind::ALL {
         let page = store.list(&ListRequest {
             collection: kind.collection(),
-            at,
+            at: Some(census.revision),
             ..ListRequest::default()
         })?;
-        at = Some(page.revision);
-        world.revision = page.revision;
         for stored in &page.items {
             if let Some(object) = decode(*kind, stored) {
                 world.put(object);
@@ -38,10 +47,12 @@ pub(super) fn load(store: &Store) -> Result<World, ReadError> {
     Ok(world)
 }
 
-/// Takes one change in. None if it is of no kind that planners know.
+/// Takes one change in. None if no planner can see it.
 pub(super) fn fold(world: &mut World, change: &Change) -> Option<Folded> {
     world.revision = change.revision;
-    let kind: Kind = change.key.collection.parse().ok()?;
+    let Ok(kind) = change.key.collection.parse::<Kind>() else {
+        return tally(world, change);
+    };
     let key = ObjectKey::new(kind, change.key.namespace.as_str(), change.key.name.as_str());
     let after = change.after.as_ref().and_then(|stored| decode(kind, stored));
     let exists = after.is_some();
@@ -49,7 +60,26 @@ pub(super) fn fold(world: &mut World, change: &Change) -> Option<Folded> {
         Some(object) => world.put(object),
         None => world.remove(&key),
     };
-    (exists || before.is_some()).then_some(Folded { key, before, exists })
+    (exists || before.is_some()).then_some(Folded::Object { key, before, exists })
+}
+
+fn tally(world: &mut World, change: &Change) -> Option<Folded> {
+    let StoreKey {
+        collection, namespace, ..
+    } = &change.key;
+    let more = match (&change.before, &change.after) {
+        (None, Some(_)) => 1,
+        (Some(_), None) => -1,
+        (Some(_), Some(_)) | (None, None) => return None,
+    };
+    if namespace.is_empty() {
+        return None;
+    }
+    world.count(namespace, collection, more);
+    Some(Folded::Tally {
+        namespace: namespace.clone(),
+        collection: collection.clone(),
+    })
 }
 
 fn decode(kind: Kind, stored: &Stored) -> Option<Object> {

@@ -5,7 +5,10 @@
 //! Source: RFC 7396.
 
 use api::{Kind, Object, ObjectKey};
-use reconcile::{Action, Removal, World, plan::Announcement};
+use reconcile::{
+    Action, Removal, World,
+    plan::{Announcement, Asked},
+};
 use serde_json::{Map, Value, json};
 
 /// One write.
@@ -47,6 +50,24 @@ pub(crate) enum Step {
         /// The node.
         node: String,
     },
+}
+
+impl Step {
+    /// Which object is to come or to go, if one is.
+    pub(super) fn asked(&self) -> Option<(Asked, ObjectKey)> {
+        match self {
+            Step::Create {
+                kind,
+                namespace,
+                object,
+            } => {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                Some((Asked::Creation, ObjectKey::new(*kind, namespace.as_str(), name)))
+            }
+            Step::Delete { key, .. } => Some((Asked::Deletion, key.clone())),
+            Step::Patch { .. } | Step::Bind { .. } => None,
+        }
+    }
 }
 
 /// The part of an object that a patch is about.

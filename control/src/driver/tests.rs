@@ -22,7 +22,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use reconcile::{
     Action, Plan, Removal,
-    plan::{Announcement, Severity},
+    plan::{Announcement, Refusal, Severity},
 };
 use serde_json::{Value, json};
 
@@ -121,8 +121,19 @@ impl Hands for Direct {
     }
 }
 
-/// Keeps `spec.replicas` pods per ReplicaSet and their number in its status.
+/// Keeps `spec.replicas` pods per ReplicaSet and their number in its status; tells what it is refused.
 struct Replicas;
+
+fn told(key: &ObjectKey, reason: &'static str, refusal: &Refusal) -> Announcement {
+    Announcement {
+        about: key.clone(),
+        uid: String::new(),
+        severity: Severity::Warning,
+        reason,
+        message: refusal.message.clone(),
+        source: "replicas",
+    }
+}
 
 impl Planner for Replicas {
     fn name(&self) -> &'static str {
@@ -183,6 +194,16 @@ impl Planner for Replicas {
             plan.actions.push(Action::UpdateStatus(Box::new(told.into())));
         }
         plan
+    }
+
+    fn plan_after(&self, refusal: &Refusal, world: &World, key: &ObjectKey, context: Context) -> Plan {
+        let mut plan = self.plan(world, key, context);
+        plan.actions.insert(0, Action::Announce(told(key, "Noted", refusal)));
+        plan
+    }
+
+    fn announce_refusal(&self, _: &World, key: &ObjectKey, refusal: &Refusal) -> Option<Announcement> {
+        Some(told(key, "Refused", refusal))
     }
 }
 
@@ -347,6 +368,23 @@ async fn refused_creations_are_asked_for_once_and_come_back() {
     let hands = running.stop().await;
     let creations = hands.performed.lock().iter().filter(|step| **step == "create").count();
     assert_eq!(creations, 102, "each refusal cost one request, not a hundred");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_told_at_once_and_known_to_the_next_plan_only() {
+    let mut running = start(vec![Box::new(Replicas)], |hands| {
+        hands.refusals.store(2, Ordering::SeqCst)
+    });
+    running.put_set("web", 3).await;
+    for reason in ["Refused", "Noted", "Refused", "Noted"] {
+        let record = running.records.recv().await.expect("a record");
+        assert_eq!((record.reason.as_str(), record.message.as_str()), (reason, "quota"));
+    }
+    running.until("all pods", |running| running.pods().len() == 3).await;
+    running.put_set("web", 4).await;
+    running.until("one more", |running| running.pods().len() == 4).await;
+    assert!(running.records.try_recv().is_err(), "nothing is refused any more");
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,15 +12,20 @@ mod nodes;
 mod policies;
 mod webhooks;
 
+use std::sync::Arc;
+
 use api::{inert, resource::Resource};
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 
 use super::{
     ApiError, Caller, Engine, Target, WriteOptions, create::suffix, is_pod, is_priority_class, object::meta_str, scale,
 };
 use crate::{
     admission::{
-        self, priority,
+        self,
+        index::Part,
+        priority,
         review::{Attempt, Operation},
     },
     authorization::Refusal,
@@ -31,6 +36,9 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Reservation {
     pub(super) writes: Vec<Write>,
+    /// Held until the commit: those behind rest on it.
+    #[expect(dead_code, reason = "it is held, not looked at")]
+    pub(super) turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Engine {
@@ -39,11 +47,22 @@ impl Engine {
     /// # Errors
     /// When what it refers to is not there, or it is refused.
     pub(super) async fn mutate(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
-        let resource = attempt.asked.stored();
-        if attempt.operation == Operation::Create && attempt.subresource.is_empty() && is_pod(resource) {
+        self.complete_new(attempt, object).await?;
+        self.ask_mutating(attempt, object).await
+    }
+
+    /// Gives a new object what the server itself adds, in the order of Kubernetes' plugins; nothing twice.
+    ///
+    /// # Errors
+    /// When what it refers to is not there, or does not go together with it.
+    async fn complete_new(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
+        if attempt.operation != Operation::Create || !attempt.subresource.is_empty() {
+            return Ok(());
+        }
+        if is_pod(attempt.asked.stored()) {
             self.complete_pod(attempt, object).await?;
         }
-        self.ask_mutating(attempt, object).await
+        self.complete_by_classes(attempt, object)
     }
 
     /// Agrees to a connection to an object, whose options are given as an object of their own, or refuses it.
@@ -70,12 +89,12 @@ impl Engine {
     async fn complete_pod(&self, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), ApiError> {
         let target = attempt.target();
         self.namespace_check(attempt.asked, attempt.namespace, &target)?;
+        self.complete_by_limits(attempt, pod)?;
         admission::complete_pod(pod, self.inner.config.default_not_ready_toleration);
-        priority::complete(pod, &self.priority_classes()?)
-            .map_err(|error| ApiError::forbidden(target.clone(), error.to_string()))?;
         let account = self.service_account(attempt.namespace, pod, &target).await?;
         admission::give_account(pod, &account, &suffix());
-        Ok(())
+        priority::complete(pod, &self.priority_classes()?)
+            .map_err(|error| ApiError::forbidden(target, error.to_string()))
     }
 
     /// Agrees to a write, or refuses it. `new` is what is about to be stored; none for a deletion.
@@ -88,6 +107,9 @@ impl Engine {
             let inert_fields = inert::warnings(attempt.asked.stored(), attempt.old, new);
             attempt.warnings.extend(inert_fields);
             self.check_escalation(attempt, new)?;
+            self.check_limits(attempt, new)?;
+            self.check_pod_security(attempt, new)?;
+            self.check_growth(attempt, new)?;
             self.check_certificate_rights(attempt, new)?;
             self.check_default_priority(attempt, new)?;
         }
@@ -113,9 +135,22 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no room for the object.
-    #[expect(clippy::unused_async, reason = "quotas follow")]
-    pub(super) async fn reserve(&self, _attempt: &Attempt<'_>, _new: &Value) -> Result<Reservation, ApiError> {
-        Ok(Reservation::default())
+    pub(super) async fn reserve(&self, attempt: &Attempt<'_>, new: &Value) -> Result<Reservation, ApiError> {
+        self.reserve_quota(attempt, new).await
+    }
+
+    /// The objects of a kind in a namespace (empty for cluster scope) that admission decides by, by name.
+    pub(super) fn rules(&self, part: Part, namespace: &str) -> Result<Vec<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules.ask(|index| index.all(part, namespace)).map_err(ApiError::Read)
+    }
+
+    /// One such object.
+    pub(super) fn rule(&self, part: Part, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, ApiError> {
+        let rules = &self.inner.rules;
+        rules
+            .ask(|index| index.get(part, namespace, name))
+            .map_err(ApiError::Read)
     }
 
     /// Refuses a write that gives somebody more than its writer has.
@@ -154,8 +189,7 @@ impl Engine {
         }
     }
 
-    fn priority_classes(&self) -> Result<Vec<Value>, ApiError> {
-        let classes = api::resource::by_path("scheduling.k8s.io", "v1", "priorityclasses");
-        self.all(classes.expect("the table has PriorityClass"))
+    fn priority_classes(&self) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.rules(Part::PriorityClass, "")
     }
 }

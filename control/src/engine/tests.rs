@@ -1,4 +1,5 @@
 mod kinds;
+mod rules;
 
 use api::resource::by_path;
 use serde_json::json;

@@ -27,7 +27,7 @@ use crate::{
     audit::{self, Arrival, ObjectReference, Trail},
     auth::Caller,
     authorization::Request,
-    engine::ApiError,
+    engine::{Annotations, ApiError},
     flow::Seat,
 };
 
@@ -54,6 +54,8 @@ pub(super) struct Course {
     /// It may last as long as its client wants.
     pub(super) is_long: bool,
     trail: Trail,
+    /// What the engine says to the log.
+    pub(super) annotations: Annotations,
     labels: Labels,
     begun: Instant,
     tap: Option<Tap>,
@@ -105,6 +107,9 @@ pub(super) async fn pass(rest: Rest, request: HttpRequest<Body>) -> Response<Bod
             response.headers_mut().insert(name, uid);
         }
     }
+    for (key, value) in course.annotations.take() {
+        course.trail.annotate(key, &value);
+    }
     course.tell_objects(&headers, &mut response).await;
     let begins = course.is_long && !response.status().is_client_error() && !response.status().is_server_error();
     if begins {
@@ -152,6 +157,7 @@ impl Course {
             asked,
             is_long,
             trail,
+            annotations: Annotations::default(),
             labels,
             begun: Instant::now(),
             tap: None,

@@ -42,6 +42,26 @@ pub struct Page {
     pub more: bool,
 }
 
+/// How many objects there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    /// At which revision.
+    pub revision: Revision,
+    /// By collection and namespace.
+    pub counts: Vec<Count>,
+}
+
+/// How many objects a namespace has of a collection; the namespace is empty for objects of cluster scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// The collection.
+    pub collection: String,
+    /// The namespace.
+    pub namespace: String,
+    /// Their number.
+    pub objects: i64,
+}
+
 /// A part of the log.
 pub(super) struct LogPart {
     pub(super) changes: Vec<Arc<Change>>,
@@ -132,6 +152,24 @@ pub(super) fn list(database: &Database, request: &ListRequest) -> Result<Page, R
         }
         page.more = page.remaining > 0;
         Ok(page)
+    })
+}
+
+pub(super) fn census(database: &Database) -> Result<Census, ReadError> {
+    snapshot(database, None, |transaction, revision| {
+        let mut counts: Vec<Count> = Vec::new();
+        for entry in transaction.open_table(CURRENT)?.range::<&[u8]>(..)? {
+            let key = tables::decode_key(entry?.0.value())?;
+            match counts.last_mut() {
+                Some(last) if last.collection == key.collection && last.namespace == key.namespace => last.objects += 1,
+                _ => counts.push(Count {
+                    collection: key.collection,
+                    namespace: key.namespace,
+                    objects: 1,
+                }),
+            }
+        }
+        Ok(Census { revision, counts })
     })
 }
 

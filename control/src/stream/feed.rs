@@ -292,6 +292,9 @@ impl Feed {
             Kind::Namespace
             | Kind::ServiceAccount
             | Kind::Event
+            | Kind::PersistentVolume
+            | Kind::PersistentVolumeClaim
+            | Kind::ResourceQuota
             | Kind::Deployment
             | Kind::ReplicaSet
             | Kind::Lease

@@ -1,4 +1,4 @@
-//! How far a deployment is: counts, and the conditions `Available` and `Progressing`.
+//! How far a deployment is: counts, and the conditions `Available`, `Progressing` and `ReplicaFailure`.
 //!
 //! Source: Kubernetes' Deployment controller; API reference apps/v1 DeploymentStatus.
 
@@ -13,11 +13,17 @@ use super::{
     Subject,
     revisions::{Found, size},
 };
-use crate::{facts, plan::Waiting};
+use crate::{
+    facts,
+    plan::{Refusal, Waiting},
+    replicaset::REPLICA_FAILURE,
+};
 
 const AVAILABLE: &str = "Available";
 const PROGRESSING: &str = "Progressing";
 const COMPLETE_REASON: &str = "NewReplicaSetAvailable";
+/// The new ReplicaSet cannot be created.
+pub(super) const SET_REFUSED_REASON: &str = "ReplicaSetCreateError";
 const TIMED_OUT_REASON: &str = "ProgressDeadlineExceeded";
 
 /// A deadline this long or longer means none.
@@ -62,7 +68,16 @@ pub(super) fn is_complete(subject: &Subject<'_>, status: &DeploymentStatus) -> b
         .all(|count| count.unwrap_or(0) == subject.replicas)
 }
 
-pub(super) fn status(subject: &Subject<'_>, found: &Found<'_>, now: Timestamp) -> Told {
+/// Why there is no new set.
+pub(super) fn set_refused(refusal: &Refusal) -> String {
+    format!(
+        "Failed to create new replica set {:?}: {}",
+        refusal.object.name, refusal.message
+    )
+}
+
+/// `refusal` is that of the new set.
+pub(super) fn status(subject: &Subject<'_>, found: &Found<'_>, refusal: Option<&Refusal>, now: Timestamp) -> Told {
     let mut status = counted(subject, found);
     let enough = subject.replicas - subject.strategy.unavailable();
     let is_available = status.available_replicas.unwrap_or(0) >= enough;
@@ -88,11 +103,56 @@ pub(super) fn status(subject: &Subject<'_>, found: &Found<'_>, now: Timestamp) -
         now,
         Refresh::OnChange,
     );
-    let requeue_after = progressing(subject, found, &mut status, now);
+    let requeue_after = match refusal {
+        Some(refusal) if deadline_s(subject) != NO_DEADLINE_S => {
+            set(
+                &mut status,
+                PROGRESSING,
+                "False",
+                SET_REFUSED_REASON,
+                set_refused(refusal),
+                now,
+                Refresh::OnChange,
+            );
+            None
+        }
+        _ => progressing(subject, found, &mut status, now),
+    };
+    echo_failure(found, &mut status);
     Told {
         waiting_on: waiting_on(subject, found, &status),
         status,
         requeue_after,
+    }
+}
+
+fn deadline_s(subject: &Subject<'_>) -> i32 {
+    subject.spec.progress_deadline_seconds.unwrap_or(600)
+}
+
+/// Says what a set says that is refused pods: the new one if it says so, else any.
+fn echo_failure(found: &Found<'_>, status: &mut DeploymentStatus) {
+    let failure = found.all().find_map(|set| {
+        let conditions = set.status.as_ref()?.conditions.as_ref()?;
+        conditions.iter().find(|condition| condition.type_ == REPLICA_FAILURE)
+    });
+    let conditions = status.conditions.get_or_insert_default();
+    let at = conditions.iter().position(|present| present.type_ == REPLICA_FAILURE);
+    let Some(failure) = failure else {
+        conditions.retain(|present| present.type_ != REPLICA_FAILURE);
+        return;
+    };
+    let echo = DeploymentCondition {
+        type_: REPLICA_FAILURE.to_owned(),
+        status: failure.status.clone(),
+        reason: failure.reason.clone(),
+        message: failure.message.clone(),
+        last_transition_time: failure.last_transition_time.clone(),
+        last_update_time: failure.last_transition_time.clone(),
+    };
+    match at {
+        Some(at) => conditions[at] = echo,
+        None => conditions.push(echo),
     }
 }
 
@@ -103,7 +163,7 @@ fn progressing(
     status: &mut DeploymentStatus,
     now: Timestamp,
 ) -> Option<Duration> {
-    let deadline_s = subject.spec.progress_deadline_seconds.unwrap_or(600);
+    let deadline_s = deadline_s(subject);
     if deadline_s == NO_DEADLINE_S {
         status
             .conditions
@@ -159,7 +219,7 @@ fn progressing(
         );
         return None;
     }
-    if before.is_none() {
+    if before.is_none() || reason == Some(SET_REFUSED_REASON) {
         let (reason, message) = match found.new {
             Some(set) => (
                 "FoundNewReplicaSet",

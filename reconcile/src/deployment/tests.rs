@@ -186,6 +186,64 @@ fn a_rollout_of_a_broken_image_stops_and_is_reported() {
     );
 }
 
+#[test]
+fn a_deployment_says_what_its_sets_are_refused() {
+    let mut cluster = Cluster::with_nodes(1);
+    cluster.server.room.insert(Kind::Pod, 1);
+    cluster.apply(&deployment("web", 2, "web:1"));
+    cluster.tick(Duration::from_secs(10));
+    let failure = condition(&cluster, "ReplicaFailure");
+    assert_eq!(
+        (
+            failure.status.as_str(),
+            failure.reason.as_deref(),
+            failure.message.as_deref()
+        ),
+        ("True", Some("FailedCreate"), Some("exceeded quota: Pod"))
+    );
+    cluster.server.room.clear();
+    cluster.tick(Duration::from_secs(10));
+    let found = cluster.get::<Deployment>("default", "web");
+    let conditions = found.status.as_ref().unwrap().conditions.clone().unwrap();
+    assert!(
+        conditions.iter().all(|condition| condition.type_ != "ReplicaFailure"),
+        "{conditions:?}"
+    );
+    cluster.assert_at_rest();
+}
+
+#[test]
+fn a_deployment_without_room_for_its_set_says_so_and_goes_on_when_there_is() {
+    let mut cluster = Cluster::with_nodes(1);
+    cluster.server.room.insert(Kind::ReplicaSet, 0);
+    cluster.apply(&deployment("web", 2, "web:1"));
+    cluster.tick(Duration::from_secs(10));
+    let progressing = condition(&cluster, "Progressing");
+    let message = progressing.message.unwrap();
+    assert_eq!(
+        (progressing.status.as_str(), progressing.reason.as_deref()),
+        ("False", Some("ReplicaSetCreateError"))
+    );
+    assert!(
+        message.starts_with("Failed to create new replica set \"web-"),
+        "{message}"
+    );
+    assert!(message.ends_with("\": exceeded quota: ReplicaSet"), "{message}");
+    let said = cluster
+        .announced
+        .iter()
+        .find(|said| said.reason == "ReplicaSetCreateError");
+    assert_eq!(said.unwrap().message, message);
+    cluster.server.room.clear();
+    cluster.tick(Duration::from_secs(20));
+    assert_eq!(cluster.all::<Pod>().len(), 2);
+    assert_eq!(
+        condition(&cluster, "Progressing").reason.as_deref(),
+        Some("NewReplicaSetAvailable")
+    );
+    cluster.assert_at_rest();
+}
+
 /// Never pods of two templates at once, terminating ones included.
 fn one_template_at_a_time(world: &World) -> Result<(), String> {
     let hashes: std::collections::BTreeSet<_> = world

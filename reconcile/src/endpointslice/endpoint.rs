@@ -12,7 +12,7 @@ use api::k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use crate::{facts, world::usage::is_sidecar};
+use crate::{facts, pod_resources::is_sidecar};
 
 /// The node label that places its pods in a zone.
 pub(super) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";

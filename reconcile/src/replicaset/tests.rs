@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::ReplicaSets;
 use crate::{
     facts,
-    plan::{Action, Context, Planner},
+    plan::{Action, Context, Planner, Severity},
     simulation::{Cluster, assert_robust, is_running},
 };
 
@@ -186,6 +186,66 @@ fn a_plan_makes_a_burst_at_most_and_the_next_ones_the_rest() {
     let mut cluster = Cluster::with_nodes(0);
     cluster.apply(&set("web", 1200));
     assert_eq!(cluster.all::<Pod>().len(), 1200);
+}
+
+#[test]
+fn what_is_there_is_told_before_more_is_asked_for() {
+    let mut cluster = Cluster::with_nodes(0);
+    cluster.apply(&set("web", 1));
+    let mut world = cluster.server.world.clone();
+    let mut grown = cluster.get::<ReplicaSet>("default", "web").clone();
+    grown.spec.as_mut().unwrap().replicas = Some(3);
+    grown.status = None;
+    world.put(grown.into());
+    let key = ObjectKey::new(Kind::ReplicaSet, "default", "web");
+    let now = cluster.now;
+    let actions = ReplicaSets.plan(&world, &key, Context { now, seed: 1 }).actions;
+    assert!(
+        matches!(
+            actions.as_slice(),
+            [Action::UpdateStatus(_), Action::Create(_), Action::Create(_), ..]
+        ),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn a_refusal_of_pods_is_told_until_there_are_enough() {
+    let mut cluster = Cluster::with_nodes(1);
+    cluster.server.room.insert(Kind::Pod, 2);
+    cluster.apply(&set("web", 3));
+    let said = cluster.announced.iter().find(|said| said.reason == "FailedCreate");
+    let said = said.expect("a refusal is told at once").clone();
+    assert_eq!(
+        (said.severity, said.message.as_str(), said.source),
+        (
+            Severity::Warning,
+            "Error creating: exceeded quota: Pod",
+            "replicaset-controller"
+        )
+    );
+    let told = |cluster: &Cluster| -> Vec<(String, String, Option<String>, Option<String>)> {
+        let status = cluster.get::<ReplicaSet>("default", "web").status.clone().unwrap();
+        let conditions = status.conditions.into_iter().flatten();
+        conditions
+            .map(|told| (told.type_, told.status, told.reason, told.message))
+            .collect()
+    };
+    let failure = [(
+        "ReplicaFailure".to_owned(),
+        "True".to_owned(),
+        Some("FailedCreate".to_owned()),
+        Some("exceeded quota: Pod".to_owned()),
+    )];
+    for _ in 0..3 {
+        cluster.tick(Duration::from_secs(10));
+        assert_eq!(told(&cluster), failure);
+        assert_eq!(cluster.all::<Pod>().len(), 2);
+    }
+    cluster.server.room.clear();
+    cluster.tick(Duration::from_secs(10));
+    assert_eq!(cluster.all::<Pod>().len(), 3, "it was tried again");
+    assert_eq!(told(&cluster), []);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The API server's rules, as far as planners can feel them.
 
+use std::collections::BTreeMap;
+
 use api::{
     Kind, Object, ObjectKey, Timestamp,
     k8s_openapi::api::core::v1::{NamespaceSpec, Pod, PodCondition, Toleration},
@@ -27,12 +29,16 @@ pub(crate) struct Server {
     pub(crate) world: World,
     pub(crate) history: Vec<Change>,
     uids: u64,
+    /// How many objects of a kind there may be, as a quota would have it; any number if it is not here.
+    pub(crate) room: BTreeMap<Kind, usize>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// The write rests on something that is no longer so.
     Conflict,
+    /// There are as many objects of the kind as may be.
+    NoRoom(String),
     /// A planner should never ask for this.
     Forbidden(String),
 }
@@ -101,6 +107,11 @@ impl Server {
                 Some(namespace) if facts::is_terminating(namespace.metadata()) => return Err(Refused::Conflict),
                 Some(_) => {}
             }
+        }
+        if let Some(room) = self.room.get(&key.kind)
+            && self.world.of_kind(key.kind).count() >= *room
+        {
+            return Err(Refused::NoRoom(format!("exceeded quota: {}", key.kind.name())));
         }
         if let Object::Namespace(namespace) = &mut object {
             namespace.spec = Some(NamespaceSpec {

@@ -1,7 +1,6 @@
 //! What pods ask of a node: their requests, and the sum of them for each node, kept as pods come and go.
 //!
-//! Source: Kubernetes' rules for effective requests: the larger of the sum over containers and of what any init step
-//! needs, sidecars included, plus overhead; requests of the pod as a whole take the place of its containers'.
+//! Never here: how a pod's requests follow from its containers' (`pod_resources`).
 
 use std::collections::BTreeMap;
 
@@ -12,6 +11,8 @@ use api::{
     },
     quantity,
 };
+
+use crate::pod_resources::{self, Side, is_sidecar};
 
 /// Amounts by resource name: cpu in thousandths of a core, everything else in its unit. Never negative.
 pub type Amounts = BTreeMap<String, i64>;
@@ -119,37 +120,15 @@ pub fn footprint(pod: &Pod) -> Footprint {
     let Some(spec) = &pod.spec else {
         return Footprint::default();
     };
-    let mut running = Amounts::new();
-    for container in &spec.containers {
-        add(&mut running, &requests_of(container));
-    }
-    // Init steps run one after the other, each beside the sidecars that were started before it.
-    let mut sidecars = Amounts::new();
-    let mut peak = Amounts::new();
-    for container in spec.init_containers.iter().flatten() {
-        let mut step = requests_of(container);
-        if is_sidecar(container) {
-            add(&mut sidecars, &step);
-            raise(&mut peak, &sidecars);
-        } else {
-            add(&mut step, &sidecars);
-            raise(&mut peak, &step);
-        }
-    }
-    add(&mut running, &sidecars);
-    raise(&mut running, &peak);
-    let of_the_pod = spec
-        .resources
-        .as_ref()
-        .and_then(|resources| resources.requests.as_ref());
-    for (resource, quantity) in of_the_pod.into_iter().flatten() {
-        running.insert(resource.clone(), amount(resource, quantity));
-    }
-    for (resource, quantity) in spec.overhead.iter().flatten() {
-        *running.entry(resource.clone()).or_default() += amount(resource, quantity);
-    }
+    let requests = pod_resources::effective(spec, Side::Requests);
     Footprint {
-        requests: running,
+        requests: requests
+            .into_iter()
+            .map(|(resource, quantity)| {
+                let amount = rounded(&resource, quantity);
+                (resource, amount)
+            })
+            .collect(),
         host_ports: host_ports(
             spec.containers.iter().chain(
                 spec.init_containers
@@ -164,29 +143,16 @@ pub fn footprint(pod: &Pod) -> Footprint {
 /// The amount a quantity stands for, rounded up; zero if it is none (the API server does not admit such).
 #[must_use]
 pub fn amount(resource: &str, quantity: &Quantity) -> i64 {
-    let Ok(parsed) = quantity::Quantity::parse(&quantity.0) else {
-        return 0;
-    };
+    quantity::Quantity::parse(&quantity.0).map_or(0, |parsed| rounded(resource, parsed))
+}
+
+fn rounded(resource: &str, quantity: quantity::Quantity) -> i64 {
     let amount = if resource == "cpu" {
-        parsed.milli_value()
+        quantity.milli_value()
     } else {
-        parsed.value()
+        quantity.value()
     };
     amount.max(0)
-}
-
-/// An init container that keeps running beside the containers.
-pub(crate) fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
-}
-
-fn requests_of(container: &Container) -> Amounts {
-    container
-        .resources
-        .iter()
-        .flat_map(|resources| resources.requests.iter().flatten())
-        .map(|(resource, quantity)| (resource.clone(), amount(resource, quantity)))
-        .collect()
 }
 
 fn host_ports<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<HostPort> {
@@ -206,19 +172,6 @@ fn host_ports<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<HostPo
             })
         })
         .collect()
-}
-
-fn add(sum: &mut Amounts, more: &Amounts) {
-    for (resource, amount) in more {
-        *sum.entry(resource.clone()).or_default() += amount;
-    }
-}
-
-fn raise(to: &mut Amounts, at_least: &Amounts) {
-    for (resource, amount) in at_least {
-        let present = to.entry(resource.clone()).or_default();
-        *present = (*present).max(*amount);
-    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ fn a_pod_has_the_priority_of_its_class() {
         assert_eq!(complete(&mut pod, &classes), Ok(()), "{spec}");
         assert_eq!(pod["spec"], expected, "{spec}");
     }
-    assert_eq!(complete(&mut json!({}), &[]), Ok(()));
+    assert_eq!(complete::<Value>(&mut json!({}), &[]), Ok(()));
 }
 
 #[test]

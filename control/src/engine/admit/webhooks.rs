@@ -33,10 +33,18 @@ impl Engine {
         let rows = self.rows_of(attempt.asked);
         let in_namespace = self.namespace_of(attempt)?;
         // How many webhooks were asked before the last change: those of them that want to know are asked again, once.
-        let mut outdated = 0;
+        let mut outdated = None;
         for is_again in [false, true] {
+            if is_again && outdated.is_some() {
+                // What webhooks added is completed as the rest was.
+                let before = object.clone();
+                self.complete_new(attempt, object).await?;
+                if *object != before {
+                    outdated = Some(configured.len());
+                }
+            }
             for (index, hook) in configured.iter().enumerate() {
-                if is_again && !(hook.is_reinvoked && index < outdated) {
+                if is_again && !(hook.is_reinvoked && outdated.is_some_and(|outdated| index < outdated)) {
                     continue;
                 }
                 let subject = Subject {
@@ -61,7 +69,7 @@ impl Engine {
                     patched.map_err(|error| ApiError::Internal(format!("{error}: webhook {:?}", hook.name)))?;
                 if patched != *object {
                     if !is_again {
-                        outdated = index;
+                        outdated = Some(index);
                     }
                     *object = patched;
                 }

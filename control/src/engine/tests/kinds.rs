@@ -133,16 +133,16 @@ async fn the_systems_classes_stay() {
 #[tokio::test]
 async fn a_namespace_is_emptied_of_kinds_that_no_planner_knows() {
     let cluster = cluster().await;
-    let quotas = by_path("", "v1", "resourcequotas").unwrap();
-    cluster.make(quotas, json!({"metadata": {"name": "q"}})).await.unwrap();
+    let ranges = by_path("", "v1", "limitranges").unwrap();
+    cluster.make(ranges, json!({"metadata": {"name": "q"}})).await.unwrap();
     let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
-    cluster.make(quotas, held).await.unwrap();
+    cluster.make(ranges, held).await.unwrap();
     let templates = by_path("", "v1", "podtemplates").unwrap();
     let template = json!({"metadata": {"name": "t"}, "template": pod("t")});
     cluster.make(templates, template).await.unwrap();
     let empty = async || cluster.engine.empty_namespace(&cluster.caller, "a").await.unwrap();
-    assert_eq!(empty().await, ["resourcequotas has 1 resource instances"]);
-    for (row, name) in [(quotas, "q"), (templates, "t")] {
+    assert_eq!(empty().await, ["limitranges has 1 resource instances"]);
+    for (row, name) in [(ranges, "q"), (templates, "t")] {
         assert!(
             cluster.engine.get(row, "a", name).is_err(),
             "what nothing holds is gone: {name}"
@@ -152,7 +152,7 @@ async fn a_namespace_is_emptied_of_kinds_that_no_planner_knows() {
     let release = Patch::Merge(json!({"metadata": {"finalizers": []}}));
     cluster
         .engine
-        .patch(&cluster.caller, quotas, "a", "held", None, release, &options)
+        .patch(&cluster.caller, ranges, "a", "held", None, release, &options)
         .await
         .unwrap();
     assert!(empty().await.is_empty());

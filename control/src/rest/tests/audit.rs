@@ -98,6 +98,41 @@ async fn each_request_is_written_down_as_the_policy_says() {
 }
 
 #[tokio::test]
+async fn what_pod_security_finds_is_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, audit) = audited(dir.path()).await;
+    let level = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/audit": "baseline" } } });
+    let merge = ("content-type", "application/merge-patch+json");
+    let namespace = "/api/v1/namespaces/default";
+    let labelled = server.send("PATCH", namespace, &[merge], level.to_string()).await;
+    assert_eq!(labelled.status, StatusCode::OK);
+    let json = ("content-type", "application/json");
+    let pods = format!("{namespace}/pods");
+    for (id, is_host_network) in [("good", false), ("bad", true)] {
+        let containers = json!([{ "name": "c", "image": "i" }]);
+        let spec = json!({ "hostNetwork": is_host_network, "containers": containers });
+        let pod = json!({ "metadata": { "name": id }, "spec": spec });
+        let answer = server
+            .send("POST", &pods, &[json, ("audit-id", id)], pod.to_string())
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+    }
+    audit.close().await;
+
+    let events = events(dir.path());
+    let said = |id: &str, key: &str| {
+        let last = of(&events, id).pop().unwrap();
+        last["annotations"][format!("pod-security.kubernetes.io/{key}")].clone()
+    };
+    for id in ["good", "bad"] {
+        assert_eq!(said(id, "enforce-policy"), "privileged:latest");
+    }
+    assert_eq!(said("good", "audit-violations"), Value::Null);
+    let words = "would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)";
+    assert_eq!(said("bad", "audit-violations"), words);
+}
+
+#[tokio::test]
 async fn refusals_and_impersonation_are_written_down() {
     let dir = tempfile::tempdir().unwrap();
     let (server, audit) = audited(dir.path()).await;

@@ -45,6 +45,9 @@ fn response(path: &str, request: &Value) -> Value {
             if labels["second"].is_null() { "alone" } else { "again" },
         )),
         "/second" if labels["second"].is_null() => patched(label("second", "here")),
+        "/sidecar" => patched(json!([
+            { "op": "add", "path": "/spec/containers/-", "value": { "name": "sidecar", "image": "i" } },
+        ])),
         "/deny" if labels["bad"] == "yes" => json!({
             "uid": request["uid"],
             "allowed": false,
@@ -169,6 +172,33 @@ async fn mutating_webhooks_change_objects_in_turn_and_are_asked_again_if_they_wa
     assert_eq!(request["object"]["metadata"]["labels"]["first"], "alone");
     let stored = server.send("GET", &format!("{CONFIG_MAPS}/a"), &[], "").await.json();
     assert_eq!(stored["metadata"]["labels"], expected);
+}
+
+#[tokio::test]
+async fn what_a_webhook_adds_to_a_pod_is_completed_as_the_rest() {
+    let (server, hooks) = (server().await, Hooks::start().await);
+    let pods = json!([{ "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"] }]);
+    let webhook = hooks.webhook("/sidecar", &json!({ "rules": pods }));
+    server
+        .configure("mutatingwebhookconfigurations", "hooks", &[webhook])
+        .await;
+    let post = async |plural: &str, object: Value| {
+        let path = format!("/api/v1/namespaces/default/{plural}");
+        let answer = server.send("POST", &path, &[], object.to_string()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+        answer.json()
+    };
+    let limits = json!([{ "type": "Container", "default": { "cpu": "500m" } }]);
+    let range = json!({ "metadata": { "name": "r" }, "spec": { "limits": limits } });
+    post("limitranges", range).await;
+    let pod = json!({ "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
+    let made = post("pods", pod).await;
+    let containers = made["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 2, "the webhook was asked once: {made}");
+    for container in containers {
+        assert_eq!(container["resources"]["limits"], json!({ "cpu": "500m" }), "{made}");
+        assert_eq!(container["volumeMounts"][0]["readOnly"], true, "{made}");
+    }
 }
 
 #[tokio::test]
