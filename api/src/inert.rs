@@ -75,6 +75,12 @@ pub fn warnings(resource: &Resource, before: Option<&Value>, after: &Value) -> V
         .collect()
 }
 
+/// The fields, below a pod's spec.
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|field| field.path)
+}
+
 /// Where the kind has the spec of a pod, as a JSON pointer; none if it has none.
 #[must_use]
 pub fn pod_spec(resource: &Resource) -> Option<String> {

@@ -21,6 +21,8 @@ pub mod quantity;
 pub mod resource;
 pub mod schema;
 pub mod selector;
+#[cfg(test)]
+mod support;
 pub mod table;
 pub mod validation;
 

@@ -44,6 +44,9 @@ pub fn run() -> Result<()> {
 /// When cargo fails.
 pub fn fix() -> Result<()> {
     shell::run(cargo::cargo().args(["fmt", "--all"]))?;
+    let mut documents = cargo::over_workspace("test");
+    documents.args(["--lib", "the_document_says_what_the_code_does"]);
+    shell::run(documents.env("SKEP_WRITE_DOCS", "1"))?;
     shell::run(cargo::over_workspace("clippy").args(["--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))?;
     shell::run(cargo::cargo().args(["fmt", "--all"]))
 }

@@ -136,6 +136,12 @@ impl Types {
         Some(self.kinds[index].1)
     }
 
+    /// All types.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = TypeId> + use<'_> {
+        (0..self.structs.len()).filter_map(|index| u16::try_from(index).ok().map(TypeId))
+    }
+
     /// The type's fields, sorted by name.
     pub(crate) fn fields(&self, id: TypeId) -> &[Field] {
         &self.structs[usize::from(id.0)].fields

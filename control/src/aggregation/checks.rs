@@ -28,8 +28,10 @@ use crate::{
 
 /// How long a server may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
-/// How often a server is asked that nothing was heard of.
+/// How often servers are asked that nothing was heard of.
 const CHECK_AGAIN: Duration = Duration::from_secs(30);
+/// The same while one of them cannot be asked.
+const CHECK_SOON: Duration = Duration::from_secs(3);
 /// Pause after the store could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,13 @@ impl Checks {
         let before = self.engine.store().revision();
         let remotes = self.remotes().await?;
         // At once: one that does not answer holds up no other.
-        futures::future::join_all(remotes.iter().map(|(name, service)| self.check(name, service))).await;
+        let checked = remotes.iter().map(|(name, service)| self.check(name, service));
+        let are_available = futures::future::join_all(checked).await;
+        let again = if are_available.contains(&false) {
+            CHECK_SOON
+        } else {
+            CHECK_AGAIN
+        };
         self.aggregation
             .inner
             .heard
@@ -105,7 +113,7 @@ impl Checks {
             () = others_change => {}
             () = services_change => {}
             () = slices_change => {}
-            () = tokio::time::sleep(CHECK_AGAIN) => {}
+            () = tokio::time::sleep(again) => {}
         }
         Ok(())
     }
@@ -127,16 +135,17 @@ impl Checks {
             .collect())
     }
 
-    async fn check(&self, name: &str, service: &Value) {
+    /// Checks a server and writes down what was found; whether it can be asked.
+    async fn check(&self, name: &str, service: &Value) -> bool {
         let verdict = match self.judge(name, service).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 tracing::warn!(name, error = &error as &dyn Error, "API service was not checked");
-                return;
+                return false;
             }
         };
         let Some(status) = availability::status(service, &verdict, Timestamp::now()) else {
-            return;
+            return verdict.is_available;
         };
         tracing::info!(
             name,
@@ -160,6 +169,7 @@ impl Checks {
                 "status of an API service not written"
             ),
         }
+        verdict.is_available
     }
 
     async fn judge(&self, name: &str, service: &Value) -> Result<Verdict, ApiError> {
