@@ -10,6 +10,8 @@
 //!                      └── idle too long ──┴──────── removed ◀── idle ───────┘   (a SYN reopens a closed flow)
 //! ```
 //!
+//! An entry whose other direction is gone, or is another flow's by now, is a half: new connections do not follow it.
+//!
 //! A pod may reach a backend through a service and directly from one and the same source port: to the pod these are
 //! two connections, and the answers of both look alike. What becomes of a direct one while the service's flow is known:
 //! - TCP: its first packet looks whether a flow would take its answers. A closed or idle one is removed; beside a live
@@ -22,7 +24,9 @@
 
 use crate::{
     addr::{Addr, PROTO_TCP, PROTO_UDP, PortBe, PortRange},
-    layout::{Flow, FlowKey, STATE_ANSWERED, STATE_FIN, STATE_PAIR_FIN, STATE_RESET, Shared, Tuple},
+    layout::{
+        Flow, FlowKey, STATE_ANSWERED, STATE_FIN, STATE_PAIR_FIN, STATE_RESET, Shared, Tuple, is_closed, joint_state,
+    },
     packet::{Packet, TCP_FIN, TCP_RST},
     service,
     tables::{AddError, Tables},
@@ -31,6 +35,11 @@ use crate::{
 
 /// Source ports tried for one flow before it is refused: at 90 % of the ports taken, fewer than one in five fails.
 const PORT_TRIES: u32 = 16;
+
+/// Seconds within which a client repeats a SYN whose answer it has reset: Linux does at once.
+const REPEATED_WITHIN_S: u32 = 3;
+/// Seconds after which a half is no flow that another processor is just opening.
+const HALF_AGE_S: u32 = 1;
 
 /// A flow to open: what its first packet becomes, and how both directions go on.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +112,7 @@ pub fn open<T: Tables>(tables: &T, packet: &mut Packet, opening: &Opening) -> Re
         }
         scratch.reply_key = scratch.flow.pair_key(protocol);
         found = match tables.flow(&scratch.reply_key) {
-            Some(taken) => taken.is_closed(),
+            Some(taken) => is_over(tables, &scratch.reply_key, taken),
             None => true,
         };
         if found {
@@ -139,11 +148,28 @@ pub fn open<T: Tables>(tables: &T, packet: &mut Packet, opening: &Opening) -> Re
     }
 }
 
+/// The entry of the other direction. None if it is gone; what is in its place may be another flow's.
+#[inline(always)]
+fn pair<'t, T: Tables>(tables: &'t T, key: &FlowKey, flow: &Flow) -> Option<&'t Flow> {
+    let pair = tables.flow(&flow.pair_key(key.protocol))?;
+    if pair.leads_back_to(key) { Some(pair) } else { None }
+}
+
+/// Whether the connection of a flow has ended, or the flow has lost a direction.
+#[inline(always)]
+fn is_over<T: Tables>(tables: &T, key: &FlowKey, flow: &Flow) -> bool {
+    match pair(tables, key, flow) {
+        Some(pair) => is_closed(joint_state(flow.state.get(), pair.state.get())),
+        None => tables.now_s().saturating_sub(flow.seen.get()) > HALF_AGE_S,
+    }
+}
+
 /// Removes both directions.
 #[inline(always)]
 pub fn remove<T: Tables>(tables: &T, key: &FlowKey, flow: &Flow) {
-    let pair = flow.pair_key(key.protocol);
-    tables.remove_flow(&pair);
+    if pair(tables, key, flow).is_some() {
+        tables.remove_flow(&flow.pair_key(key.protocol));
+    }
     tables.remove_flow(key);
 }
 
@@ -158,45 +184,34 @@ pub fn would_take_answers<T: Tables>(tables: &T, packet: &Packet) -> bool {
     let Some(flow) = tables.flow(&answers) else {
         return false;
     };
-    let is_over = flow.is_closed() || is_idle(tables, answers.protocol, flow);
-    if is_over {
+    let gives_way = is_over(tables, &answers, flow) || is_idle(tables, &answers, flow);
+    if gives_way {
         remove(tables, &answers, flow);
     }
-    !is_over
+    !gives_way
 }
 
 /// Whether neither direction had a packet within the limit: an entry that only waits for its removal.
 #[inline(always)]
-fn is_idle<T: Tables>(tables: &T, protocol: u8, flow: &Flow) -> bool {
-    let limit_s = idle_limit_s(protocol, flow.state.get());
-    let now_s = tables.now_s();
+fn is_idle<T: Tables>(tables: &T, key: &FlowKey, flow: &Flow) -> bool {
+    let pair = pair(tables, key, flow);
+    let (state, seen) = match pair {
+        Some(pair) => (pair.state.get(), pair.seen.get().max(flow.seen.get())),
+        None => (0, flow.seen.get()),
+    };
     // A second of the future is one that another processor's clock has reached first.
-    if now_s.saturating_sub(flow.seen.get()) <= limit_s {
-        return false;
-    }
-    match tables.flow(&flow.pair_key(protocol)) {
-        Some(pair) => now_s.saturating_sub(pair.seen.get()) > limit_s,
-        None => true,
-    }
+    tables.now_s().saturating_sub(seen) > idle_limit_s(key.protocol, joint_state(flow.state.get(), state))
 }
 
-/// The flow of a packet, if it is still the right one. A closed flow whose ports a new connection uses, a flow of
-/// datagrams to a backend that no longer serves, and an idle one that datagrams seem to answer, are removed here.
+/// The flow of a packet, if it is still the right one. A closed flow or a half whose ports a new connection uses, a flow
+/// of datagrams to a backend that no longer serves, and an idle one that datagrams seem to answer, are removed here.
 #[inline(always)]
 pub fn find<'t, T: Tables>(tables: &'t T, packet: &Packet) -> Option<&'t Flow> {
     let flow = tables.flow(&packet.key)?;
-    let reopened = packet.is_syn() && flow.is_closed();
+    let reopened = packet.is_syn() && is_reopened(tables, packet, flow);
     let is_datagram = packet.key.protocol == PROTO_UDP;
-    let moved = is_datagram
-        && flow.backend != 0
-        && flow.reply == 0
-        && !service::still_serves(
-            tables,
-            flow.backend,
-            &flow.tuple.destination,
-            flow.tuple.destination_port,
-        );
-    let is_late = is_datagram && flow.reply != 0 && is_idle(tables, packet.key.protocol, flow);
+    let moved = is_datagram && flow.reply == 0 && !still_leads_somewhere(tables, flow);
+    let is_late = is_datagram && flow.reply != 0 && is_idle(tables, &packet.key, flow);
     if reopened || moved || is_late {
         remove(tables, &packet.key, flow);
         return None;
@@ -204,35 +219,57 @@ pub fn find<'t, T: Tables>(tables: &'t T, packet: &Packet) -> Option<&'t Flow> {
     Some(flow)
 }
 
+/// Whether a SYN begins another connection than that of the flow it belongs to.
+///
+/// One that the client repeats because it has reset what came back does not: a server that still waits for the end of
+/// an earlier connection from the same port answers that. It goes to the same server, or turns would be counted twice.
+#[inline(always)]
+fn is_reopened<T: Tables>(tables: &T, packet: &Packet, flow: &Flow) -> bool {
+    let Some(pair) = pair(tables, &packet.key, flow) else {
+        // Of a first direction, which is added last, a half is what is left of a flow.
+        return flow.reply == 0 || is_over(tables, &packet.key, flow);
+    };
+    let state = joint_state(flow.state.get(), pair.state.get());
+    if !is_closed(state) {
+        return false;
+    }
+    let was_refused = flow.reply == 0
+        && flow.state.get() == STATE_RESET
+        && pair.state.get() & (STATE_FIN | STATE_RESET) == 0
+        && tables.now_s().saturating_sub(flow.seen.get()) <= REPEATED_WITHIN_S;
+    if was_refused && still_leads_somewhere(tables, flow) {
+        flow.state.set(0);
+        return false;
+    }
+    true
+}
+
+/// Whether the backend of a flow still serves; true of a flow without one.
+#[inline(always)]
+fn still_leads_somewhere<T: Tables>(tables: &T, flow: &Flow) -> bool {
+    let (destination, port) = (&flow.tuple.destination, flow.tuple.destination_port);
+    flow.backend == 0 || service::still_serves(tables, flow.backend, destination, port)
+}
+
 /// Records a packet in its flow, and translates the packet.
 #[inline(always)]
 pub fn translate<T: Tables>(tables: &T, packet: &mut Packet, flow: &Flow) {
     flow.seen.set(tables.now_s());
-    let mut own = 0;
-    let mut pair = 0;
+    let mut state = flow.state.get();
     if flow.reply != 0 {
-        own |= STATE_ANSWERED;
-        pair |= STATE_ANSWERED;
+        state |= STATE_ANSWERED;
     }
     if packet.tcp_flags & TCP_FIN != 0 {
-        own |= STATE_FIN;
-        pair |= STATE_PAIR_FIN;
+        state |= STATE_FIN;
     }
     if packet.tcp_flags & TCP_RST != 0 {
-        own |= STATE_RESET;
-        pair |= STATE_RESET;
+        state |= STATE_RESET;
     }
-    let state = flow.state.get();
-    if state | own != state {
-        flow.state.set(state | own);
-        if let Some(other) = tables.flow(&flow.pair_key(packet.key.protocol)) {
-            other.state.set(other.state.get() | pair);
-        }
-    }
+    flow.state.set(state);
     packet.key.tuple = flow.tuple;
 }
 
-/// Seconds without a packet in either direction after which a flow may be removed.
+/// Seconds without a packet in either direction after which a flow of this joint state may be removed.
 ///
 /// TCP: kube-proxy's 24 hours established; a minute for what was never answered or is closed is Linux's own.
 /// UDP: Linux's 30 s one way and 120 s answered. Others: Linux's 30 s of ICMP.
@@ -240,7 +277,7 @@ pub fn translate<T: Tables>(tables: &T, packet: &mut Packet, flow: &Flow) {
 pub const fn idle_limit_s(protocol: u8, state: u32) -> u32 {
     let closing = STATE_FIN | STATE_PAIR_FIN;
     match protocol {
-        PROTO_TCP if state & STATE_RESET != 0 || state & closing == closing => 10,
+        PROTO_TCP if is_closed(state) => 10,
         PROTO_TCP if state & closing != 0 => 3_600,
         PROTO_TCP if state & STATE_ANSWERED != 0 => 86_400,
         PROTO_TCP => 60,

@@ -234,6 +234,16 @@ impl Tuple {
             destination_port: self.source_port,
         }
     }
+
+    /// Whether this is the tuple of the other's answer. Makes no copy: programs have a small stack.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_reverse_of(&self, other: &Self) -> bool {
+        self.source_port == other.destination_port
+            && self.destination_port == other.source_port
+            && self.source == other.destination
+            && self.destination == other.source
+    }
 }
 
 /// Key of `FLOWS`: a packet as it looks where it is looked up.
@@ -322,7 +332,7 @@ pub struct Flow {
     pub backend: u32,
     /// Second (since boot) of the last packet in this direction, or of its opening.
     pub seen: Shared,
-    /// [`STATE_ANSWERED`] and following.
+    /// [`STATE_ANSWERED`] and following: what packets of this direction have shown.
     pub state: Shared,
 }
 
@@ -348,22 +358,39 @@ pub const EXIT_NODE: u8 = 3;
 /// Through the overlay to the node in `via`, on behalf of a client outside.
 pub const EXIT_NODE_AS_CLIENT: u8 = 4;
 
-/// The other direction has been seen.
+/// Answers have been seen.
 pub const STATE_ANSWERED: u32 = 1;
 /// A FIN in this direction.
 pub const STATE_FIN: u32 = 2;
-/// A FIN in the other direction.
+/// A FIN in the other direction. Never in an entry: see [`joint_state`].
 pub const STATE_PAIR_FIN: u32 = 4;
 /// A RST in either direction.
 pub const STATE_RESET: u32 = 8;
 
+/// The state of a connection, from the entries of this direction and of the other.
+///
+/// An entry tells of its own direction's packets only, so that each word has one writer: both ends of a connection are
+/// seen by two processors at once, and without atomic operations one would undo what the other writes.
+#[inline(always)]
+#[must_use]
+pub const fn joint_state(own: u32, pair: u32) -> u32 {
+    let fin = if pair & STATE_FIN != 0 { STATE_PAIR_FIN } else { 0 };
+    own | fin | pair & (STATE_ANSWERED | STATE_RESET)
+}
+
+/// Whether a TCP connection of this joint state has ended (or may end any moment).
+#[inline(always)]
+#[must_use]
+pub const fn is_closed(state: u32) -> bool {
+    state & STATE_RESET != 0 || state & (STATE_FIN | STATE_PAIR_FIN) == STATE_FIN | STATE_PAIR_FIN
+}
+
 impl Flow {
-    /// Whether its TCP connection has ended (or may end any moment).
+    /// Whether the other direction's key is this one.
     #[inline(always)]
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        let state = self.state.get();
-        state & STATE_RESET != 0 || state & (STATE_FIN | STATE_PAIR_FIN) == STATE_FIN | STATE_PAIR_FIN
+    pub fn leads_back_to(&self, key: &FlowKey) -> bool {
+        self.pair_site == key.site && self.tuple.is_reverse_of(&key.tuple)
     }
 
     /// The key of the other direction.

@@ -9,7 +9,7 @@ use dataplane::{
     layout::{
         self, FRONTEND_OUTSIDE, FrontendKey, KIND_DIRECT, KIND_FORWARDED, KIND_MASQUERADE, KIND_NODE_PORT,
         KIND_SERVICE, NODE_LOCAL, SCOPE_NODE_PORT, SITE_INNER, SITE_UPLINK_IN, SITE_UPLINK_OUT, STATE_ANSWERED,
-        STATE_FIN, STATE_PAIR_FIN, STATE_RESET, SlotKey, Tuple,
+        STATE_FIN, STATE_PAIR_FIN, SlotKey, Tuple,
     },
     verdict::{ALL_HOOKS, ALL_REASONS, drop_index},
 };
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     DumpError, Image, TableError,
+    conntrack::Flows,
     desired::SetName,
     object::Maps,
     plan::{self, frontend_key},
@@ -145,7 +146,8 @@ fn nodes(maps: &Maps, image: Option<&Image>) -> Result<Vec<Value>, TableError> {
 pub(super) fn conntrack(maps: &Maps, now_s: u32) -> Result<Value, DumpError> {
     let mut flows = maps.flows.entries()?;
     flows.sort_by_key(|(key, _)| *key);
-    let rows = flows.iter().map(|(key, flow)| {
+    let known = Flows::new(&flows);
+    let rows = flows.iter().enumerate().map(|(index, (key, flow))| {
         let (source, destination) = ends(&key.tuple);
         let (translated_source, translated_destination) = ends(&flow.tuple);
         json!({
@@ -171,7 +173,7 @@ pub(super) fn conntrack(maps: &Maps, now_s: u32) -> Result<Value, DumpError> {
             "translatedDestination": translated_destination,
             "via": (flow.via != Addr::ANY).then(|| ip(flow.via)),
             "idleSeconds": now_s.saturating_sub(flow.seen.get()),
-            "state": state(flow.state.get()),
+            "state": state(known.state(index)),
         })
     });
     Ok(Value::Array(rows.collect()))
@@ -179,7 +181,7 @@ pub(super) fn conntrack(maps: &Maps, now_s: u32) -> Result<Value, DumpError> {
 
 fn state(state: u32) -> &'static str {
     let closing = STATE_FIN | STATE_PAIR_FIN;
-    if state & STATE_RESET != 0 || state & closing == closing {
+    if layout::is_closed(state) {
         "closed"
     } else if state & closing != 0 {
         "closing"

@@ -62,6 +62,13 @@ fn answer_to(sent: &Packet, flags: u8) -> Packet {
     }
 }
 
+/// The joint state of the flow that has this key.
+fn state_of(model: &Model, key: &FlowKey) -> u32 {
+    let flow = model.flow(key).unwrap();
+    let pair = pair(model, key, flow).unwrap();
+    joint_state(flow.state.get(), pair.state.get())
+}
+
 #[test]
 fn both_directions_translate_into_each_other() {
     let model = Model::node_1();
@@ -74,7 +81,8 @@ fn both_directions_translate_into_each_other() {
     translate(&model, &mut answer, flow);
     assert_eq!(answer.key.tuple, first.key.tuple.reversed());
     let forward = find(&model, &first).unwrap();
-    assert_eq!(forward.state.get(), STATE_ANSWERED);
+    assert_eq!(state_of(&model, &first.key), STATE_ANSWERED);
+    assert_eq!(forward.state.get(), 0, "an entry tells of its own direction");
 }
 
 #[test]
@@ -157,18 +165,104 @@ fn a_flow_closes_by_a_fin_from_both_sides_or_one_reset() {
             let flow = model.flow(&next.key).unwrap();
             translate(&model, &mut next, flow);
         }
-        assert_eq!(model.flow(&first.key).unwrap().is_closed(), closed, "{name}");
-        assert_eq!(
-            model.flow(&answer_to(&sent, 0).key).unwrap().is_closed(),
-            closed,
-            "{name}"
-        );
+        assert_eq!(is_closed(state_of(&model, &first.key)), closed, "{name}");
+        assert_eq!(is_closed(state_of(&model, &answer_to(&sent, 0).key)), closed, "{name}");
         assert_eq!(
             find(&model, &first).is_none(),
             closed,
             "{name}: a new connection starts anew"
         );
     }
+}
+
+#[test]
+fn both_ends_may_be_seen_at_once() {
+    let model = Model::node_1();
+    let first = packet(TCP_SYN, 40_000);
+    let mut sent = first;
+    open(&model, &mut sent, &opening(&first, true)).unwrap();
+    // What one processor has read while the other writes: each writes only what is its own.
+    let (forward, answer) = (packet(TCP_FIN, 40_000), answer_to(&sent, TCP_FIN));
+    let (one, other) = (find(&model, &forward).unwrap(), find(&model, &answer).unwrap());
+    let before = (one.state.get(), other.state.get());
+    translate(&model, &mut forward.clone(), one);
+    let after_one = one.state.get();
+    one.state.set(before.0);
+    translate(&model, &mut answer.clone(), other);
+    assert_eq!(one.state.get(), before.0, "no word of the other direction is written");
+    one.state.set(after_one);
+    assert!(is_closed(state_of(&model, &first.key)));
+}
+
+#[test]
+fn a_half_is_not_followed_and_takes_nothing_of_another_flow_along() {
+    let model = Model::node_1();
+    let first = packet(TCP_SYN, 40_000);
+    let mut sent = first;
+    open(&model, &mut sent, &opening(&first, true)).unwrap();
+    model.remove_flow(&answer_to(&sent, 0).key);
+    // Another service with the same backend has the place of the answers now.
+    let mut other = first;
+    other.key.tuple.destination_port = PortBe::new(81);
+    let plan = opening(&other, true);
+    let others_key = other.key;
+    open(&model, &mut other, &plan).unwrap();
+    assert_eq!(other.key.tuple.source_port.get(), 40_000);
+    assert!(find(&model, &packet(TCP_ACK, 40_000)).is_some(), "not a new connection");
+    assert!(find(&model, &first).is_none(), "a new connection starts anew");
+    assert_eq!(model.flows.borrow().len(), 2);
+    assert_eq!(state_of(&model, &others_key), 0, "the other flow is whole");
+
+    // Of the answers' direction, a half may be a flow that another processor opens just now.
+    model.remove_flow(&others_key);
+    let answers = answer_to(&other, 0);
+    let plan = opening(&first, true);
+    let mut again = first;
+    open(&model, &mut again, &plan).unwrap();
+    assert_ne!(again.key.tuple.source_port.get(), 40_000);
+    model.now.set(model.now.get() + HALF_AGE_S + 1);
+    let mut third = packet(TCP_SYN, 40_000);
+    third.key.tuple.destination_port = PortBe::new(82);
+    let plan = opening(&third, true);
+    open(&model, &mut third, &plan).unwrap();
+    assert_eq!(answer_to(&third, 0).key, answers.key);
+}
+
+#[test]
+fn a_repeated_syn_goes_to_the_same_backend() {
+    let mut model = Model::node_1();
+    model.serve(&[("10.42.2.2", 8080)]);
+    let first = packet(TCP_SYN, 40_000);
+    let opened = |model: &Model| {
+        let mut sent = first;
+        let plan = Opening {
+            backend: 100,
+            ..opening(&first, true)
+        };
+        open(model, &mut sent, &plan).unwrap();
+        sent
+    };
+    let pass = |model: &Model, mut packet: Packet| {
+        let flow = model.flow(&packet.key).unwrap();
+        translate(model, &mut packet, flow);
+    };
+    // An old connection's end answers, and the client resets that.
+    let sent = opened(&model);
+    pass(&model, answer_to(&sent, TCP_ACK));
+    pass(&model, packet(TCP_RST, 40_000));
+    assert!(find(&model, &first).is_some(), "it goes where it went");
+    assert!(!is_closed(state_of(&model, &first.key)));
+    // Not if the server refused it, if it is long ago, or if the backend is gone.
+    pass(&model, answer_to(&sent, TCP_RST));
+    assert!(find(&model, &first).is_none());
+    let _ = opened(&model);
+    pass(&model, packet(TCP_RST, 40_000));
+    model.now.set(model.now.get() + REPEATED_WITHIN_S + 1);
+    assert!(find(&model, &first).is_none());
+    let _ = opened(&model);
+    pass(&model, packet(TCP_RST, 40_000));
+    model.backends.clear();
+    assert!(find(&model, &first).is_none());
 }
 
 #[test]
