@@ -35,7 +35,7 @@ use crate::{
     flow::{self, FlowMeter},
     metrics::Metrics,
     pki::{self, Authority, ServingCertificate},
-    rest::{Company, Rest},
+    rest::{BOOKMARK_INTERVAL, Company, Rest},
     store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
 };
@@ -171,6 +171,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         flow: meter,
         progress: Arc::default(),
         stopping: shutdown.clone(),
+        bookmark_interval: BOOKMARK_INTERVAL,
     };
     let result = serve(&config, port, authority, store.clone(), company, shutdown).await;
     store.close().await;
