@@ -171,3 +171,24 @@ async fn what_a_body_can_hold_at_most_is_worked_through_in_proportion() {
         assert!(took < LIMIT, "{method} {content_type} took {took:?}");
     }
 }
+
+#[tokio::test]
+async fn the_objects_that_fuzzing_starts_from_are_accepted() {
+    let server = server().await;
+    let objects = include_str!("../../../../tests/fuzz/objects.yaml");
+    let mut refused = Vec::new();
+    for object in objects.split("\n---\n") {
+        let value: Value = serde_yaml_ng::from_str(object).unwrap();
+        let text = |field: &str| value[field].as_str().unwrap_or_default();
+        let row = resource::by_api_version(text("apiVersion"), text("kind")).unwrap();
+        let root = if row.group.is_empty() { "/api" } else { "/apis" };
+        let namespace = if row.is_namespaced() { "/namespaces/default" } else { "" };
+        let path = format!("{root}/{}{namespace}/{}?dryRun=All", row.api_version(), row.plural);
+        let headers = [("content-type", "application/yaml")];
+        let answer = server.send("POST", &path, &headers, object.to_owned()).await;
+        if answer.status != StatusCode::CREATED {
+            refused.push(format!("{path}: {}", answer.json()["message"]));
+        }
+    }
+    assert_eq!(refused, Vec::<String>::new());
+}
