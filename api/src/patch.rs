@@ -25,6 +25,9 @@ pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;
 /// Most bytes that a JSON patch may copy and move, the object included: copying can double, and an object this big is
 /// refused anyway.
 pub const CARRIED_BYTES_MAX: usize = 8 << 20;
+/// Most bytes that the lists of an object may shift while a JSON patch adds to them and removes from them: some tenths
+/// of a second.
+pub const SHIFTED_BYTES_MAX: usize = 2 << 30;
 
 #[cfg(test)]
 mod tests;

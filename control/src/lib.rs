@@ -21,6 +21,8 @@ mod metrics;
 pub mod pki;
 mod reach;
 mod rest;
+#[cfg(test)]
+mod seeds;
 mod server;
 mod spdy;
 pub mod store;

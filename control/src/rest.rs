@@ -55,6 +55,7 @@ use crate::{
 use front::Course;
 use path::{ObjectPath, Route};
 use query::Query;
+pub(crate) use watch::BOOKMARK_INTERVAL;
 use watches::Watches;
 
 /// Bytes of path and query: label selectors with hundreds of values fit.
@@ -87,6 +88,8 @@ pub(crate) struct Company {
     pub(crate) progress: Arc<Progress>,
     /// The server was told to stop; it still serves for a while.
     pub(crate) stopping: CancellationToken,
+    /// How often a watch whose client asked for bookmarks tells of progress.
+    pub(crate) bookmark_interval: Duration,
 }
 
 /// How many objects each collection has.
@@ -102,6 +105,7 @@ struct Inner {
     watches: Watches,
     progress: Arc<Progress>,
     stopping: CancellationToken,
+    bookmark_interval: Duration,
     /// How many objects there were when.
     counted: Mutex<Option<(Instant, Counts)>>,
     /// Connections that may still become streams.
@@ -145,6 +149,7 @@ impl Rest {
                 watches: Watches::default(),
                 progress: company.progress,
                 stopping: company.stopping,
+                bookmark_interval: company.bookmark_interval,
                 counted: Mutex::new(None),
                 sessions: Arc::new(Semaphore::new(streams::SESSIONS_MAX)),
                 shutdown,

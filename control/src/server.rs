@@ -36,7 +36,7 @@ use crate::{
     flow::{self, FlowMeter},
     metrics::Metrics,
     pki::{self, Authority, OwnCertificate},
-    rest::{Company, Rest},
+    rest::{BOOKMARK_INTERVAL, Company, Rest},
     store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
 };
@@ -173,6 +173,7 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
         flow: meter,
         progress: Arc::default(),
         stopping: shutdown.clone(),
+        bookmark_interval: BOOKMARK_INTERVAL,
     };
     let authorities = Authorities {
         cluster: authority,

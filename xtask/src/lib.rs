@@ -37,7 +37,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what building and testing need (packages, rust-src, bpf-linker, kubectl). Does nothing when done.
+    /// Install what building and testing need (packages, rust-src, bpf-linker, kubectl, cargo-fuzz). Does nothing when
+    /// done.
     Setup,
     /// Build the `skep` binary.
     Build {
@@ -67,7 +68,7 @@ enum Task {
 #[must_use]
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Setup => setup::run(),
+        Task::Setup => setup::run().and_then(|()| setup::fuzz::ensure()),
         Task::Build { release } => setup::run().and_then(|()| {
             let profile = if release {
                 cargo::Profile::Release

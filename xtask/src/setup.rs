@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{cargo, shell};
 
+pub mod fuzz;
 pub mod kubectl;
 pub mod python;
 pub mod registry;

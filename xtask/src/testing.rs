@@ -2,7 +2,9 @@
 //!
 //! Units of every crate first, in parallel; then the end-to-end tests, one after the other, because they share the
 //! machine's kernel, and with the `skep` binary that was just built. A test that cannot run here records why; in CI
-//! that is a failure.
+//! that is a failure. Fuzzing is asked for by itself.
+
+mod fuzz;
 
 use std::{path::Path, process::Command};
 
@@ -20,6 +22,12 @@ pub struct TestArguments {
     /// Only the end-to-end tests.
     #[arg(long)]
     end_to_end: bool,
+    /// Only the fuzz targets, each for some time.
+    #[arg(long, conflicts_with_all = ["unit", "end_to_end", "filter"])]
+    fuzz: bool,
+    /// How long each fuzz target is run.
+    #[arg(long, default_value_t = 60, requires = "fuzz")]
+    fuzz_seconds: u64,
     /// Only tests whose name contains this.
     filter: Option<String>,
 }
@@ -36,6 +44,11 @@ pub fn is_ci() -> bool {
 /// When a test fails, or could not run and CI is set.
 pub fn run(arguments: &TestArguments) -> Result<()> {
     setup::run()?;
+    if arguments.fuzz {
+        fuzz::run(arguments.fuzz_seconds)?;
+        println!("test: fuzzing found nothing");
+        return Ok(());
+    }
     let mut failed = Vec::new();
     if !arguments.end_to_end {
         println!("test: units");

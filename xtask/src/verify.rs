@@ -43,16 +43,23 @@ pub fn run() -> Result<()> {
 /// # Errors
 /// When cargo fails.
 pub fn fix() -> Result<()> {
-    shell::run(cargo::cargo().args(["fmt", "--all"]))?;
+    format(&[])?;
     let mut documents = cargo::over_workspace("test");
     documents.args(["--lib", "the_document_says_what_the_code_does"]);
     shell::run(documents.env("SKEP_WRITE_DOCS", "1"))?;
     shell::run(cargo::over_workspace("clippy").args(["--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))?;
-    shell::run(cargo::cargo().args(["fmt", "--all"]))
+    format(&[])
 }
 
 fn formatting() -> Result<()> {
-    shell::run(cargo::cargo().args(["fmt", "--all", "--check"]))
+    format(&["--check"])
+}
+
+fn format(arguments: &[&str]) -> Result<()> {
+    shell::run(cargo::cargo().args(["fmt", "--all"]).args(arguments))?;
+    // The fuzz targets are a workspace of their own.
+    let fuzz = ["fmt", "--manifest-path", "tests/fuzz/Cargo.toml"];
+    shell::run(cargo::cargo().args(fuzz).args(arguments))
 }
 
 fn lints() -> Result<()> {

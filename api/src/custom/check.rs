@@ -3,7 +3,7 @@
 //! Never here: rules (`rules`), which are only asked when all this holds.
 //! Source: `k8s.io/kube-openapi/pkg/validation` and `apiextensions-apiserver/pkg/apiserver/validation`, by behaviour.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -53,9 +53,9 @@ impl Check {
             Value::Object(fields) => self.fields(schema, fields, old, path),
             Value::Array(items) => {
                 if let Some(known) = &schema.items {
+                    let former = Former::new(&schema.list, old);
                     for (index, item) in items.iter().enumerate() {
-                        let old = old.and_then(|old| former(&schema.list, item, old));
-                        self.value(known, item, old, &format!("{path}[{index}]"));
+                        self.value(known, item, former.of(item), &format!("{path}[{index}]"));
                     }
                 }
             }
@@ -174,12 +174,16 @@ impl Check {
         if limits.not.as_ref().is_some_and(|branch| holds(branch)) {
             refuse(format!("{path:?} must not validate the schema (not)"));
         }
-        let failed = limits.all_of.iter().any(|branch| !holds(branch));
-        if failed {
+        // Each once: asked again for its faults, a branch within branches would double the work at every level.
+        let found: Vec<FieldError> = limits
+            .all_of
+            .iter()
+            .flat_map(|branch| self::value(branch, value, path))
+            .collect();
+        if !found.is_empty() {
             refuse(format!("{path:?} must validate all the schemas (allOf)"));
-            for branch in &limits.all_of {
-                self.value(branch, value, None, path);
-            }
+            let room = FAULTS_MAX.saturating_sub(self.faults.len());
+            self.faults.extend(found.into_iter().take(room));
         }
     }
 }
@@ -284,6 +288,7 @@ fn lists(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, faults
                         .collect(),
                 ),
             };
+            let former = Former::new(&schema.list, old);
             let mut seen: BTreeSet<String> = BTreeSet::new();
             for (index, item) in items.iter().enumerate() {
                 let place = format!("{path}[{index}]");
@@ -293,8 +298,7 @@ fn lists(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, faults
                     faults.push(FieldError::duplicate(place.clone(), identity));
                 }
                 if let Some(known) = &schema.items {
-                    let old = old.and_then(|old| former(&schema.list, item, old));
-                    lists(known, item, old, &place, faults);
+                    lists(known, item, former.of(item), &place, faults);
                 }
             }
         }
@@ -302,12 +306,38 @@ fn lists(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, faults
     }
 }
 
-/// The item of the old list that the new one's item follows: only maps can tell.
-pub(super) fn former<'a>(list: &ListKind, item: &Value, old: &'a Value) -> Option<&'a Value> {
-    let ListKind::Map(keys) = list else { return None };
-    let identity = |item: &Value| -> Vec<Value> { keys.iter().map(|key| item[&**key].clone()).collect() };
-    let wanted = identity(item);
-    old.as_array()?.iter().find(|old| identity(old) == wanted)
+/// The items of an old list, by what tells items apart: only maps can tell.
+pub(super) struct Former<'a> {
+    keys: &'a [Box<str>],
+    items: HashMap<Vec<&'a Value>, &'a Value>,
+}
+
+impl<'a> Former<'a> {
+    pub(super) fn new(list: &'a ListKind, old: Option<&'a Value>) -> Former<'a> {
+        let (ListKind::Map(keys), Some(Value::Array(old))) = (list, old) else {
+            return Former {
+                keys: &[],
+                items: HashMap::new(),
+            };
+        };
+        let mut items = HashMap::with_capacity(old.len());
+        for item in old {
+            items.entry(identity(keys, item)).or_insert(item);
+        }
+        Former { keys, items }
+    }
+
+    /// The old item that this new one follows.
+    pub(super) fn of(&self, item: &'a Value) -> Option<&'a Value> {
+        if self.items.is_empty() {
+            return None;
+        }
+        self.items.get(&identity(self.keys, item)).copied()
+    }
+}
+
+fn identity<'a>(keys: &[Box<str>], item: &'a Value) -> Vec<&'a Value> {
+    keys.iter().map(|key| &item[&**key]).collect()
 }
 
 pub(super) fn join(path: &str, name: &str) -> String {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use self::values::to_cel;
 pub(crate) use self::{cost::width, values::plain};
 use super::{
-    check::{former, join},
+    check::{Former, join},
     schema::{Additional, Schema},
 };
 use crate::validation::FieldError;
@@ -178,9 +178,9 @@ impl Asked<'_> {
             }
             Value::Array(items) => {
                 let Some(known) = &schema.items else { return };
+                let former = Former::new(&schema.list, old);
                 for (index, item) in items.iter().enumerate() {
-                    let old = old.and_then(|old| former(&schema.list, item, old));
-                    self.value(known, Place::Inside, item, old, &format!("{path}[{index}]"));
+                    self.value(known, Place::Inside, item, former.of(item), &format!("{path}[{index}]"));
                 }
             }
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Null => {}

@@ -87,15 +87,11 @@ impl Walk {
         let names = |side: Option<&Value>| -> Vec<String> {
             side.map_or_else(Vec::new, |value| fields_of(value).keys().cloned().collect())
         };
+        let is_in = |side: Option<&Value>, name: &str| side.is_some_and(|value| fields_of(value).contains_key(name));
         let mut all = names(old);
-        let others = names(new)
-            .into_iter()
-            .chain(standing.iter().map(|name| (*name).to_owned()));
-        for name in others {
-            if !all.contains(&name) {
-                all.push(name);
-            }
-        }
+        all.extend(names(new).into_iter().filter(|name| !is_in(old, name)));
+        let standing_only = standing.iter().filter(|name| !is_in(old, name) && !is_in(new, name));
+        all.extend(standing_only.map(|name| (*name).to_owned()));
         for name in all {
             let (was, is) = (part(old, &name, standing), part(new, &name, standing));
             let Some(child) = place.field(&name) else { continue };

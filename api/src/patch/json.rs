@@ -3,7 +3,7 @@
 use json_patch::{PatchOperation, jsonptr::PointerBuf};
 use serde_json::Value;
 
-use super::{CARRIED_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX, PatchError};
+use super::{CARRIED_BYTES_MAX, JSON_PATCH_OPERATIONS_MAX, PatchError, SHIFTED_BYTES_MAX};
 use crate::schema::DEPTH_MAX;
 
 /// Merges a JSON merge patch: null removes, lists replace.
@@ -34,7 +34,14 @@ pub fn json_patch(object: &mut Value, patch: &[u8]) -> Result<(), PatchError> {
     }
     let mut patched = object.clone();
     let mut carried = weight(&patched);
+    let mut shifted = 0;
     for operation in &patch.0 {
+        shifted += shifts(operation, &patched);
+        if shifted > SHIFTED_BYTES_MAX {
+            return Err(PatchError::Malformed(
+                "the patch adds to and removes from long lists too often".to_owned(),
+            ));
+        }
         carried += check_bounds(operation, &patched)?;
         if carried > CARRIED_BYTES_MAX {
             return Err(PatchError::Malformed(format!(
@@ -63,6 +70,23 @@ fn check_bounds(operation: &PatchOperation, object: &Value) -> Result<usize, Pat
         )));
     }
     Ok(carried)
+}
+
+/// About how many bytes of lists make room or close a gap.
+fn shifts(operation: &PatchOperation, object: &Value) -> usize {
+    let behind = |path: &PointerBuf| {
+        let (list, index) = path.as_str().rsplit_once('/').unwrap_or_default();
+        let items = object.pointer(list).and_then(Value::as_array).map_or(0, Vec::len);
+        let index = index.parse().unwrap_or(items);
+        items.saturating_sub(index) * size_of::<Value>()
+    };
+    match operation {
+        PatchOperation::Add(add) => behind(&add.path),
+        PatchOperation::Remove(remove) => behind(&remove.path),
+        PatchOperation::Move(step) => behind(&step.from) + behind(&step.path),
+        PatchOperation::Copy(step) => behind(&step.path),
+        PatchOperation::Replace(_) | PatchOperation::Test(_) => 0,
+    }
 }
 
 fn source<'a>(object: &Value, from: &PointerBuf, path: &'a PointerBuf) -> (&'a PointerBuf, usize, usize) {

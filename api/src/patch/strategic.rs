@@ -3,6 +3,8 @@
 //! Source: "Update API Objects in Place Using kubectl patch"; the design notes of strategic merge patch in
 //! Kubernetes' community documents; `k8s.io/apimachinery/pkg/util/strategicpatch`, by behaviour.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::PatchError;
@@ -144,7 +146,7 @@ impl Merge<'_> {
         order: Option<&Value>,
     ) -> Result<Vec<Value>, PatchError> {
         let replaces = change.iter().any(|item| item[DIRECTIVE] == "replace");
-        let mut items = if replaces { Vec::new() } else { before.clone() };
+        let mut items = Keyed::new(key, if replaces { Vec::new() } else { before.clone() });
         for item in change {
             let Value::Object(fields) = item else {
                 return Err(malformed("an element of a list that merges by a key must be an object"));
@@ -152,8 +154,7 @@ impl Merge<'_> {
             match fields.get(DIRECTIVE).map(|directive| directive.as_str()) {
                 None | Some(Some("merge")) => {}
                 Some(Some("delete")) => {
-                    let id = element_key(fields, key)?;
-                    items.retain(|item| item[key] != *id);
+                    items.remove(element_key(fields, key)?);
                     continue;
                 }
                 Some(Some("replace")) => {
@@ -164,12 +165,12 @@ impl Merge<'_> {
                 }
                 Some(_) => return Err(unknown_directive(&fields[DIRECTIVE])),
             }
-            let id = element_key(fields, key)?;
-            match items.iter_mut().find(|item| item[key] == *id) {
+            match items.get_mut(element_key(fields, key)?) {
                 Some(Value::Object(current)) => self.map(shape, current, fields)?,
                 _ => items.push(clean(item)),
             }
         }
+        let items = items.into_list();
         match order {
             Some(order) => ordered(
                 items,
@@ -219,6 +220,49 @@ impl Merge<'_> {
     }
 }
 
+/// A list whose elements are told apart by a key. A big patch of a big list takes time in proportion to both.
+struct Keyed<'a> {
+    key: &'a str,
+    /// None where an element was removed.
+    items: Vec<Option<Value>>,
+    places: HashMap<Value, Vec<usize>>,
+}
+
+impl Keyed<'_> {
+    fn new(key: &str, list: Vec<Value>) -> Keyed<'_> {
+        let mut keyed = Keyed {
+            key,
+            items: Vec::with_capacity(list.len()),
+            places: HashMap::with_capacity(list.len()),
+        };
+        list.into_iter().for_each(|item| keyed.push(item));
+        keyed
+    }
+
+    fn push(&mut self, item: Value) {
+        let id = item[self.key].clone();
+        self.places.entry(id).or_default().push(self.items.len());
+        self.items.push(Some(item));
+    }
+
+    /// The first element with this key. Its key must stay.
+    fn get_mut(&mut self, id: &Value) -> Option<&mut Value> {
+        let first = *self.places.get(id)?.first()?;
+        self.items[first].as_mut()
+    }
+
+    /// Removes every element with this key.
+    fn remove(&mut self, id: &Value) {
+        for place in self.places.remove(id).unwrap_or_default() {
+            self.items[place] = None;
+        }
+    }
+
+    fn into_list(self) -> Vec<Value> {
+        self.items.into_iter().flatten().collect()
+    }
+}
+
 fn inner_shape<'a>(outer: &'a Shape, field: Option<&'a Field>) -> &'a Shape {
     match (field, outer) {
         (Some(field), _) => &field.shape,
@@ -242,15 +286,16 @@ fn retain_keys(
     let Some(retained) = retained.as_array() else {
         return Err(malformed("invalid patch format of retainKeys: must be a list"));
     };
+    let retained: HashSet<&str> = retained.iter().filter_map(Value::as_str).collect();
     for (name, value) in patch {
         let is_set = !name.starts_with('$') && !value.is_null();
-        if is_set && !retained.iter().any(|key| key == name.as_str()) {
+        if is_set && !retained.contains(name.as_str()) {
             return Err(malformed(&format!(
                 "patch doesn't have keys in {RETAIN_KEYS} list: {name:?} is set but not retained"
             )));
         }
     }
-    target.retain(|name, _| retained.iter().any(|key| key == name.as_str()));
+    target.retain(|name, _| retained.contains(name.as_str()));
     Ok(())
 }
 
@@ -261,6 +306,7 @@ fn delete_primitives(list: Option<&mut Value>, deleted: &Value) -> Result<(), Pa
         ));
     };
     if let Some(Value::Array(items)) = list {
+        let deleted: HashSet<&Value> = deleted.iter().collect();
         items.retain(|item| !deleted.contains(item));
     }
     Ok(())
@@ -280,8 +326,15 @@ fn primitives(
     let Value::Array(mut items) = list else {
         return Ok(before);
     };
+    let mut known: HashSet<&Value> = HashSet::with_capacity(change.len());
+    known.extend(&before);
+    if let Some(Value::Array(deleted)) = deleted {
+        deleted.iter().for_each(|item| {
+            known.remove(item);
+        });
+    }
     for item in change {
-        if !items.contains(item) {
+        if known.insert(item) {
             items.push(item.clone());
         }
     }
@@ -303,18 +356,16 @@ fn ordered(
     let Some(order) = order.as_array() else {
         return Err(malformed("invalid patch format of setElementOrder: must be a list"));
     };
-    let order: Vec<Value> = order
-        .iter()
-        .map(|entry| match entry {
-            Value::Object(fields) => fields.get(key).cloned().unwrap_or_default(),
-            scalar => scalar.clone(),
-        })
-        .collect();
-    let place = |item: &Value| order.iter().position(|entry| *entry == id(item));
-    let place_before = |item: &Value| before.iter().position(|other| id(other) == id(item));
+    let order = first_places(order.iter().map(|entry| match entry {
+        Value::Object(fields) => fields.get(key).cloned().unwrap_or_default(),
+        scalar => scalar.clone(),
+    }));
+    let before = first_places(before.iter().map(&id));
+    let place = |item: &Value| order.get(&id(item)).copied();
+    let place_before = |item: &Value| before.get(&id(item)).copied();
     let (mut named, mut others): (Vec<Value>, Vec<Value>) = items.into_iter().partition(|item| place(item).is_some());
-    named.sort_by_key(place);
-    others.sort_by_key(|item| place_before(item).unwrap_or(usize::MAX));
+    named.sort_by_cached_key(place);
+    others.sort_by_cached_key(|item| place_before(item).unwrap_or(usize::MAX));
 
     let mut merged = Vec::with_capacity(named.len() + others.len());
     let mut others = others.into_iter().peekable();
@@ -333,6 +384,15 @@ fn ordered(
     }
     merged.extend(others);
     Ok(merged)
+}
+
+/// Where each value stands first.
+fn first_places(values: impl Iterator<Item = Value>) -> HashMap<Value, usize> {
+    let mut places = HashMap::new();
+    for (place, value) in values.enumerate() {
+        places.entry(value).or_insert(place);
+    }
+    places
 }
 
 /// A value of the patch that has nothing to merge with: without directives and nulls.

@@ -3,6 +3,8 @@
 //! Never here: the contents of the request beyond its envelope; its signer looks at those.
 //! Source: `pkg/apis/certificates/validation` of Kubernetes, by behaviour.
 
+use std::collections::HashSet;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
@@ -46,15 +48,14 @@ pub(super) fn create(root: &At<'_>, errors: &mut Vec<FieldError>) {
     }
     let usages = spec.field("usages");
     required(&usages, errors);
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for usage in usages.items() {
         if !USAGES.contains(&usage.text()) {
             errors.push(usage.not_supported(&USAGES));
         }
-        if seen.contains(&usage.text()) {
+        if !seen.insert(usage.text()) {
             errors.push(usage.duplicate());
         }
-        seen.push(usage.text());
     }
     let signer = spec.field("signerName");
     if signer.text() == "kubernetes.io/legacy-unknown" {
@@ -141,7 +142,7 @@ fn signer_name(at: &At<'_>, errors: &mut Vec<FieldError>) {
 }
 
 fn conditions(list: &At<'_>, errors: &mut Vec<FieldError>) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for condition in list.items() {
         let kind = condition.field("type");
         required(&kind, errors);
@@ -153,12 +154,11 @@ fn conditions(list: &At<'_>, errors: &mut Vec<FieldError>) {
             (_, "True" | "False" | "Unknown") => {}
             _ => errors.push(status.not_supported(&["False", "True", "Unknown"])),
         }
-        if seen.contains(&kind.text()) {
+        if !seen.insert(kind.text()) {
             errors.push(kind.duplicate());
         }
-        seen.push(kind.text());
     }
-    let other = match (seen.contains(&"Approved"), seen.contains(&"Denied")) {
+    let other = match (seen.contains("Approved"), seen.contains("Denied")) {
         (true, true) => "Denied",
         _ => return,
     };

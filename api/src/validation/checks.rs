@@ -1,6 +1,6 @@
 //! Checks that many fields share.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use serde_json::Value;
 
@@ -127,16 +127,11 @@ pub(super) fn labels(at: &At<'_>, errors: &mut Vec<FieldError>) {
 
 /// No two items have the same `field`; items without it do not count.
 pub(super) fn unique_field(list: &At<'_>, field: &str, errors: &mut Vec<FieldError>) {
-    let mut seen: Vec<&Value> = Vec::new();
+    let mut seen: HashSet<&Value> = HashSet::new();
     for item in list.items() {
         let at = item.field(field);
-        if at.is_empty() {
-            continue;
-        }
-        if seen.contains(&at.value) {
+        if !at.is_empty() && !seen.insert(at.value) {
             errors.push(at.duplicate());
-        } else {
-            seen.push(at.value);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Nodes, events and leases.
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
 
 use super::{
@@ -13,7 +15,7 @@ const TAINT_EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"]
 
 pub(super) fn node(root: &At<'_>, errors: &mut Vec<FieldError>) {
     let spec = root.field("spec");
-    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut seen: HashSet<(&str, &str)> = HashSet::new();
     for taint in spec.field("taints").items() {
         let (key, effect) = (taint.field("key"), taint.field("effect"));
         if required(&key, errors) {
@@ -21,11 +23,9 @@ pub(super) fn node(root: &At<'_>, errors: &mut Vec<FieldError>) {
         }
         named(&taint.field("value"), names::label_value, errors);
         one_of(&effect, &TAINT_EFFECTS, errors);
-        let identity = (key.text(), effect.text());
-        if seen.contains(&identity) {
+        if !seen.insert((key.text(), effect.text())) {
             errors.push(taint.duplicate());
         }
-        seen.push(identity);
     }
     for range in spec.field("podCIDRs").items() {
         if range.text().parse::<IpNet>().is_err() {

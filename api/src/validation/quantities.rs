@@ -275,9 +275,8 @@ fn agreeing(limit: &At<'_>, resource: &str, errors: &mut Vec<FieldError>) {
     let amounts: BTreeMap<&str, Quantity> = LISTS
         .into_iter()
         .filter_map(|list| {
-            let entries = limit.field(list);
-            let at = entries.entries().find(|(name, _)| *name == resource)?.1;
-            Some((list, quantity(&at)?))
+            let amount = limit.field(list).field(resource);
+            Some((list, quantity(&amount)?))
         })
         .collect();
     let mut fault = |list: &str, shown: Quantity, reason: String| {

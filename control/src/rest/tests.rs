@@ -3,6 +3,7 @@ mod apply;
 mod audit;
 mod certificates;
 mod collections;
+mod guarantees;
 mod health;
 mod limits;
 mod restriction;
@@ -36,7 +37,7 @@ struct Server {
     rest: Rest,
     engine: Engine,
     shutdown: CancellationToken,
-    _dir: tempfile::TempDir,
+    _dir: Arc<tempfile::TempDir>,
 }
 
 struct Answer {
@@ -60,6 +61,7 @@ fn company() -> Company {
         flow: FlowMeter::new(),
         progress: Arc::new(Progress::complete()),
         stopping: CancellationToken::new(),
+        bookmark_interval: BOOKMARK_INTERVAL,
     }
 }
 
@@ -68,7 +70,16 @@ async fn server() -> Server {
 }
 
 async fn server_with(company: Company) -> Server {
-    let dir = tempfile::tempdir().unwrap();
+    let server = server_in(Arc::new(tempfile::tempdir().unwrap()), company);
+    for (plural, namespace) in [("namespaces", ""), ("serviceaccounts", "default")] {
+        let object = json!({ "metadata": { "name": "default" } });
+        server.create(plural, namespace, object).await;
+    }
+    server
+}
+
+/// A server of what there is in the directory.
+fn server_in(dir: Arc<tempfile::TempDir>, company: Company) -> Server {
     let store = Store::open(StoreConfig {
         kept_revisions: KEPT_REVISIONS,
         ..StoreConfig::new(dir.path().join("store.redb"))
@@ -91,17 +102,12 @@ async fn server_with(company: Company) -> Server {
     let aggregation = Aggregation::new(engine.store().clone(), authority.clone()).unwrap();
     let nodes = Nodes::start(engine.clone(), authority, &config, shutdown.clone());
     engine.reach_through(&nodes);
-    let server = Server {
+    Server {
         rest: Rest::new(engine.clone(), nodes, aggregation, company, shutdown.clone()),
         engine,
         shutdown,
         _dir: dir,
-    };
-    for (plural, namespace) in [("namespaces", ""), ("serviceaccounts", "default")] {
-        let object = json!({ "metadata": { "name": "default" } });
-        server.create(plural, namespace, object).await;
     }
-    server
 }
 
 impl Server {
@@ -170,14 +176,19 @@ struct Events {
 
 impl Events {
     async fn next(&mut self) -> Option<Value> {
+        tokio::time::timeout(Duration::from_secs(5), self.whenever())
+            .await
+            .expect("an event within five seconds")
+    }
+
+    /// The next event, whenever it comes. May be dropped and called again.
+    async fn whenever(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).unwrap());
             }
-            let frame = tokio::time::timeout(Duration::from_secs(5), self.body.frame())
-                .await
-                .expect("an event within five seconds")?;
+            let frame = self.body.frame().await?;
             self.buffer.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
     }

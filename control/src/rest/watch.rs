@@ -38,8 +38,8 @@ use crate::{
     store::{Change, Revision, Stored, WatchEnd, WatchEvent, WatchRequest, Watcher},
 };
 
-/// How often a client that asked for bookmarks hears of progress. As in Kubernetes.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often a client that asked for bookmarks hears of progress by default. As in Kubernetes.
+pub(crate) const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// A watch without a limit of its own lasts between this and twice this, so that clients spread over servers.
 const LIFETIME_MIN: Duration = Duration::from_secs(1800);
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -110,7 +110,8 @@ pub(super) async fn start(
         pending: VecDeque::new(),
         bookmarks: request.bookmarks,
         told: after,
-        next_bookmark: Instant::now() + BOOKMARK_INTERVAL,
+        bookmark_interval: context.rest.inner.bookmark_interval,
+        next_bookmark: Instant::now() + context.rest.inner.bookmark_interval,
         deadline: Instant::now() + lifetime,
         shutdown: context.rest.inner.shutdown.clone(),
         retired: engine.registry().end_of(resource),
@@ -214,6 +215,7 @@ struct Watch {
     bookmarks: bool,
     /// The revision that the client was last told in an event or a bookmark.
     told: Revision,
+    bookmark_interval: Duration,
     next_bookmark: Instant,
     deadline: Instant,
     shutdown: CancellationToken,
@@ -284,7 +286,7 @@ impl Watch {
             self.ended = true;
             return;
         }
-        self.next_bookmark = now + BOOKMARK_INTERVAL;
+        self.next_bookmark = now + self.bookmark_interval;
         let seen = self.watcher.revision();
         if seen > self.told {
             let bookmark = self.encoder.bookmark(seen, false);

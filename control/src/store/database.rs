@@ -1,14 +1,15 @@
 //! The database file: opening, initializing, and opening again after the disk failed.
 //!
 //! redb refuses all work on a handle that met an I/O error, since it cannot know what reached the disk. Opening the
-//! file again finds the last complete commit; this is what makes a full disk survivable.
+//! file again finds the last complete commit; this is what makes a full disk survivable. A process that dies while it
+//! makes a new file leaves one that redb refuses for good; it holds nothing, and is made again.
 //!
 //! Invariant: only the writer thread replaces the handle, and never while it has a transaction.
 
 use std::{
     error::Error,
     fmt,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -16,7 +17,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use redb::{ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction, backends::FileBackend};
 
 use super::{
     OpenError,
@@ -27,6 +28,13 @@ use super::{
 /// Revision of a new store: the first change is number 2. Zero means "any" to Kubernetes clients, so that not even
 /// the list of an empty store may carry it.
 const FIRST_REVISION: u64 = 1;
+
+/// redb's mark at the start of a file.
+const MARK_BYTES: usize = 9;
+/// redb's header, mark included.
+const HEADER_BYTES: usize = 512;
+/// Bytes read at once of a file that may be unfinished.
+const UNFINISHED_CHUNK_BYTES: usize = 4096;
 
 /// The disk or the database on it failed.
 #[derive(Clone)]
@@ -103,7 +111,7 @@ impl Database {
             path: path.to_owned(),
             source: redb::Error::Io(error).into(),
         })?;
-        let opener = Box::new(move || redb::Database::builder().set_cache_size(cache_bytes).create(&file));
+        let opener = Box::new(move || open_file(&file, cache_bytes));
         Database::with_opener(opener, seal).map_err(|source| OpenError::Database {
             path: path.to_owned(),
             source,
@@ -225,6 +233,72 @@ impl Database {
             );
         }
     }
+}
+
+/// Opens the file that [`create_private`] made; finishes what a process that was killed while it made the file has
+/// left. A file that is gone is not made again: the store would go on without what it acknowledged.
+fn open_file(path: &Path, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let lock = file.try_clone()?;
+    let backend = FileBackend::new(file)?;
+    if !is_unfinished(&backend)? {
+        return builder(cache_bytes).create_with_backend(backend);
+    }
+    // Only under redb's own lock, and looked at again: another process may be making the file just now.
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(redb::DatabaseError::DatabaseAlreadyOpen),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    let emptied = empty_if_unfinished(&backend);
+    lock.unlock()?;
+    emptied?;
+    builder(cache_bytes).create_with_backend(backend)
+}
+
+/// Opens or creates the database on a backend that nobody else has open.
+#[cfg(test)]
+pub(super) fn create_on(
+    backend: impl StorageBackend,
+    cache_bytes: usize,
+) -> Result<redb::Database, redb::DatabaseError> {
+    empty_if_unfinished(&backend)?;
+    builder(cache_bytes).create_with_backend(backend)
+}
+
+fn builder(cache_bytes: usize) -> redb::Builder {
+    let mut builder = redb::Database::builder();
+    builder.set_cache_size(cache_bytes);
+    builder
+}
+
+fn empty_if_unfinished(backend: &impl StorageBackend) -> io::Result<()> {
+    if is_unfinished(backend)? {
+        backend.set_len(0)?;
+    }
+    Ok(())
+}
+
+/// Whether the making of the file was cut short: redb marks a file last, and never opens one that has length but no
+/// mark. True only if there is nothing behind the header, so that no damage to a store's file looks like this.
+fn is_unfinished(backend: &impl StorageBackend) -> io::Result<bool> {
+    let length = backend.len()?;
+    if length == 0 {
+        return Ok(false);
+    }
+    let mut chunk = [0; UNFINISHED_CHUNK_BYTES];
+    let mut offset = 0;
+    while offset < length {
+        let bytes = chunk.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
+        backend.read(offset, &mut chunk[..bytes])?;
+        let empty = if offset == 0 { MARK_BYTES.min(bytes) } else { 0 };
+        let data = if offset == 0 { HEADER_BYTES.min(bytes) } else { 0 };
+        if chunk[..empty].iter().chain(&chunk[data..bytes]).any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        offset += bytes as u64;
+    }
+    Ok(true)
 }
 
 /// Creates the file if there is none: readable by its owner only, since it holds secrets, and durable under its name.

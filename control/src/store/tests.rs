@@ -1,6 +1,8 @@
 mod crash;
 mod disk;
+mod disk_images;
 mod history;
+mod images;
 mod sealed;
 mod watch;
 

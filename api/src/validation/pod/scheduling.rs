@@ -1,8 +1,8 @@
 //! Tolerations, affinity and spreading.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::validation::{
     at::At,
@@ -142,12 +142,14 @@ pub(super) fn spread(list: &At<'_>, errors: &mut Vec<FieldError>) {
         if keys.count() > 0 && !selector.is_set() {
             errors.push(keys.forbidden("must not be specified when labelSelector is not set"));
         }
+        let expressions = selector.field("matchExpressions");
+        let asked: HashSet<&Value> = expressions
+            .items()
+            .map(|expression| expression.field("key").value)
+            .collect();
         for key in keys.items() {
-            let named_by_selector = selector.field("matchLabels").field(key.text()).is_set()
-                || selector
-                    .field("matchExpressions")
-                    .items()
-                    .any(|expression| expression.field("key").value == key.value);
+            let named_by_selector =
+                selector.field("matchLabels").field(key.text()).is_set() || asked.contains(key.value);
             if named(&key, names::label_key, errors) && named_by_selector {
                 errors.push(key.invalid("exists in both matchLabelKeys and labelSelector"));
             }

@@ -1,5 +1,7 @@
 //! What may change in a pod after its creation.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::template;
@@ -62,8 +64,8 @@ fn tolerations(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
         }
         value
     };
-    let kept = old.items().all(|old| new.items().any(|new| key(&new) == key(&old)));
-    if !kept {
+    let there: HashSet<Value> = new.items().map(|toleration| key(&toleration)).collect();
+    if !old.items().all(|toleration| there.contains(&key(&toleration))) {
         let reason = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(new.forbidden(reason));
     }
@@ -71,11 +73,9 @@ fn tolerations(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
 
 /// Gates can only go.
 fn gates(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
+    let known: HashSet<&Value> = old.items().map(|gate| gate.field("name").value).collect();
     for gate in new.items() {
-        let known = old
-            .items()
-            .any(|old| old.field("name").value == gate.field("name").value);
-        if !known {
+        if !known.contains(gate.field("name").value) {
             let reason = "only deletion is allowed, but found new scheduling gate";
             let name = gate.field("name").text();
             errors.push(new.forbidden(format!("{reason} '{name}'")));

@@ -123,3 +123,72 @@ async fn a_request_beyond_its_level_is_told_to_come_back() {
     let answer = server.response(ann, "GET", "/healthz", &[], Body::empty()).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn what_a_body_can_hold_at_most_is_worked_through_in_proportion() {
+    // Where work grows with the square of what a body holds, each of these takes minutes.
+    const LIMIT: Duration = Duration::from_secs(20);
+    const COUNT: usize = 60_000;
+    let server = server().await;
+    server.config_map("m", json!({})).await;
+    let path = format!("{MAPS}/m");
+    let many: serde_json::Map<String, Value> = (0..COUNT).map(|n| (format!("{n:05}"), json!(""))).collect();
+    let finalizers: Vec<String> = (0..COUNT).map(|n| format!("a/{n:05}")).collect();
+    let removals = vec![json!({ "op": "remove", "path": "/metadata/finalizers/0" }); 10_000];
+    let strategic = "application/strategic-merge-patch+json";
+    let rows = [
+        (
+            "PUT",
+            "application/json",
+            json!({ "metadata": { "name": "m" }, "data": many }),
+            200,
+        ),
+        (
+            "PATCH",
+            strategic,
+            json!({ "data": null, "metadata": { "finalizers": finalizers } }),
+            200,
+        ),
+        (
+            "PATCH",
+            strategic,
+            json!({ "metadata": {
+                "$setElementOrder/finalizers": finalizers,
+                "$deleteFromPrimitiveList/finalizers": finalizers[..COUNT / 2],
+            } }),
+            200,
+        ),
+        // Lists that shift this often are refused.
+        ("PATCH", "application/json-patch+json", json!(removals), 400),
+    ];
+    for (method, content_type, body, code) in rows {
+        let begun = Instant::now();
+        let headers = [("content-type", content_type)];
+        let answer = server.send(method, &path, &headers, body.to_string()).await;
+        let took = begun.elapsed();
+        println!("{method} {content_type}: {took:?}");
+        assert_eq!(answer.status.as_u16(), code, "{method} {content_type}");
+        assert!(took < LIMIT, "{method} {content_type} took {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_objects_that_fuzzing_starts_from_are_accepted() {
+    let server = server().await;
+    let objects = include_str!("../../../../tests/fuzz/objects.yaml");
+    let mut refused = Vec::new();
+    for object in objects.split("\n---\n") {
+        let value: Value = serde_yaml_ng::from_str(object).unwrap();
+        let text = |field: &str| value[field].as_str().unwrap_or_default();
+        let row = resource::by_api_version(text("apiVersion"), text("kind")).unwrap();
+        let root = if row.group.is_empty() { "/api" } else { "/apis" };
+        let namespace = if row.is_namespaced() { "/namespaces/default" } else { "" };
+        let path = format!("{root}/{}{namespace}/{}?dryRun=All", row.api_version(), row.plural);
+        let headers = [("content-type", "application/yaml")];
+        let answer = server.send("POST", &path, &headers, object.to_owned()).await;
+        if answer.status != StatusCode::CREATED {
+            refused.push(format!("{path}: {}", answer.json()["message"]));
+        }
+    }
+    assert_eq!(refused, Vec::<String>::new());
+}

@@ -174,3 +174,36 @@ async fn watchers_that_come_at_any_moment_see_every_change_once_and_in_order() {
         task.await.expect("task");
     }
 }
+
+#[tokio::test]
+async fn a_change_that_the_log_told_before_it_was_published_is_told_once() {
+    let place = Place::new();
+    let store = place.open();
+    put(&store, key("a"), "1").await;
+    let shared = &store.handle.shared;
+    let creation = |revision, name| {
+        let after = Stored {
+            key: key(name),
+            value: Bytes::from_static(b"1"),
+            created: revision,
+            modified: revision,
+        };
+        Change::new(revision, key(name), None, Some(after))
+    };
+    // As the writer does, stopped between the sync and the publication.
+    let written = shared.database.write(|transaction| {
+        let mut tables = tables::Tables::open(transaction, &shared.database.seal)?;
+        tables.write(&creation(3, "b"))?;
+        tables.mark(tables::META_REVISION, 3)?;
+        Ok(((), true))
+    });
+    assert!(written.is_ok());
+    let mut watcher = store.watch(request(Some("pods"), None, 1)).expect("watch");
+    for expected in [2, 3] {
+        assert_eq!(change(&mut watcher).await.revision, expected);
+    }
+    assert!(matches!(watcher.next().await, Ok(WatchEvent::Progress(3))));
+    shared.hub.publish(&[Arc::new(creation(3, "b"))], 3);
+    shared.hub.publish(&[Arc::new(creation(4, "c"))], 4);
+    assert_eq!(change(&mut watcher).await.revision, 4);
+}

@@ -1,0 +1,5 @@
+//! See [`fuzz::selector`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: fuzz::seeds::write("selector"), |data: &[u8]| fuzz::selector(data));
