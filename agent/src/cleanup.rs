@@ -20,6 +20,7 @@ use nix::{
 };
 
 use crate::{
+    claim,
     config::AgentConfig,
     dataplane::{Dataplane, RemoveError},
     dns_sockets,
@@ -112,7 +113,8 @@ pub enum CleanupError {
     },
 }
 
-/// Removes what the node of this configuration made on this machine. Links are removed if this is called in the
+/// Removes what the node of this configuration made on this machine, which must not be another agent's by now (see
+/// [`claim::other_owner`]). Links are removed if this is called in the
 /// node's network namespace; with the namespace itself they go anyway.
 ///
 /// # Errors
@@ -151,7 +153,9 @@ pub fn cleanup(config: &AgentConfig) -> Result<Removed, CleanupError> {
         keep(remove_cgroups(&root, &mut removed.cgroups));
         remove_empty_parents(&hierarchy.mount, &config.cgroup_root, &mut removed.cgroups);
     }
-    first.map(|()| removed)
+    first?;
+    claim::release(paths.data_dir());
+    Ok(removed)
 }
 
 fn lock(config: &AgentConfig) -> Result<File, CleanupError> {

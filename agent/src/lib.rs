@@ -3,6 +3,7 @@
 //! Never here: the store, Raft, the control plane.
 
 mod causes;
+pub mod claim;
 pub mod cleanup;
 pub mod config;
 pub mod dataplane;

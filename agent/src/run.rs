@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
+    claim::{self, ClaimError},
     config::{AgentConfig, Paths},
     dataplane::{self, Dataplane, DataplaneConfig, NodeContext, PodPort},
     dial::{BadServerAddress, ServerAddress},
@@ -65,6 +66,9 @@ pub enum AgentError {
     /// Another agent has it.
     #[error("another agent runs with the data directory {0}; stop it, or give this one another directory")]
     AlreadyRunning(PathBuf),
+    /// The host is another agent's.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The server's address cannot be understood.
     #[error(transparent)]
     BadServer(#[from] BadServerAddress),
@@ -140,6 +144,7 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
 async fn run_until_failure(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
     let paths = config.paths();
     let _lock = lock(&paths)?;
+    let _claim = claim::claim(paths.data_dir())?;
     let server = config.server.parse()?;
     let mut mirror = Mirror::open(&paths.mirror())?;
     let netlink = Arc::new(Netlink::open()?);

@@ -94,6 +94,17 @@ pub enum ServerError {
     /// The store cannot be opened.
     #[error("open the store")]
     Store(#[source] OpenError),
+    /// The data directory is that of a cluster whose store is gone.
+    #[error(
+        "{path} is gone or empty, and with it every object of this cluster; restore it from a backup, or remove \
+         {data_dir} to begin a new cluster"
+    )]
+    StoreLost {
+        /// The store's file.
+        path: PathBuf,
+        /// The server's data directory.
+        data_dir: PathBuf,
+    },
     /// The store cannot be read.
     #[error("read the store")]
     Read(#[source] ReadError),
@@ -151,9 +162,16 @@ pub async fn run(config: ServerConfig, shutdown: CancellationToken) -> Result<()
             collections: config.encrypted.clone(),
             key_age_max: config.encryption_key_age,
         }),
+        must_exist: bootstrap::was_here(path),
         ..StoreConfig::new(path.join("store.redb"))
     })
-    .map_err(ServerError::Store)?;
+    .map_err(|error| match error {
+        OpenError::Lost { path } => ServerError::StoreLost {
+            path,
+            data_dir: config.data_dir.clone(),
+        },
+        error => ServerError::Store(error),
+    })?;
     let port = Port {
         listener,
         number: port,

@@ -185,6 +185,9 @@ pub struct StoreConfig {
     pub kept_revisions: u64,
     /// Which values are encrypted in the file; none if absent.
     pub seal: Option<SealConfig>,
+    /// The store was there before: a file without one is refused and left as it is, since it would be a store that has
+    /// lost everything.
+    pub must_exist: bool,
 }
 
 impl StoreConfig {
@@ -197,6 +200,7 @@ impl StoreConfig {
             compaction_interval: COMPACTION_INTERVAL,
             kept_revisions: KEPT_REVISIONS,
             seal: None,
+            must_exist: false,
         }
     }
 }
@@ -222,6 +226,12 @@ pub enum OpenError {
         found: u64,
         /// Ours.
         supported: u64,
+    },
+    /// The store was there before, and is not there now.
+    #[error("database {path} is gone or empty, although there was one")]
+    Lost {
+        /// The file.
+        path: PathBuf,
     },
     /// The keys of encrypted values cannot be used.
     #[error(transparent)]
@@ -342,12 +352,16 @@ impl Store {
     /// See [`OpenError`]; nothing was changed.
     pub fn open(config: StoreConfig) -> Result<Store, OpenError> {
         let seal = config.seal.as_ref().map_or_else(|| Ok(Seal::nothing()), Seal::open)?;
+        let is_empty = std::fs::metadata(&config.path).is_ok_and(|file| file.len() == 0);
+        if config.must_exist && (is_empty || !config.path.exists()) {
+            return Err(OpenError::Lost { path: config.path });
+        }
         let database = Database::open(&config.path, config.cache_bytes, seal)?;
         Store::start(database, &config)
     }
 
     fn start(database: Database, config: &StoreConfig) -> Result<Store, OpenError> {
-        let marks = database.initialize(&config.path)?;
+        let marks = database.initialize(&config.path, config.must_exist)?;
         let shared = Arc::new(Shared {
             database,
             hub: Hub::new(marks.revision),

@@ -256,6 +256,27 @@ async fn a_taken_port_and_a_store_in_use_are_told() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_gone_is_no_new_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    start(dir.path()).await.stop().await;
+    let store = dir.path().join("store.redb");
+    let backup = std::fs::read(&store).unwrap();
+    std::fs::remove_file(&store).unwrap();
+    for content in [None, Some(&b""[..]), Some(&[0; 4096][..])] {
+        if let Some(content) = content {
+            std::fs::write(&store, content).unwrap();
+        }
+        let error = control::run(config(dir.path(), 0), CancellationToken::new()).await;
+        assert!(
+            matches!(error, Err(ServerError::StoreLost { .. })),
+            "{content:?}: {error:?}"
+        );
+    }
+    std::fs::write(&store, backup).unwrap();
+    start(dir.path()).await.stop().await;
+}
+
+#[tokio::test]
 async fn a_kubeconfig_follows_the_server_and_one_of_somebody_else_stays() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kubeconfig");

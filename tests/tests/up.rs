@@ -175,6 +175,20 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
     let Some(()) = new_host() else { return };
     let before = Inventory::take();
     let mut cluster = Cluster::new();
+    let other = cluster.directory.path().join("other");
+    let elsewhere = |verb: &str, words: &[&str]| {
+        let mut command = Command::new(programs::skep());
+        let output = command.arg(verb).arg("--data-dir").arg(&other).args(words).output();
+        let output = output.expect("run");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("its address").to_string();
+    let (success, said) = elsewhere("up", &["--listen", &taken]);
+    assert!(!success && said.contains(&format!("listen on {taken}")), "{said}");
     cluster.up();
     for archive in images::write_all(cluster.directory.path()) {
         let mut import = Command::new(programs::skep());
@@ -209,17 +223,13 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
         "{said}"
     );
 
-    let mut elsewhere = Command::new(programs::skep());
-    elsewhere
-        .arg("up")
-        .arg("--data-dir")
-        .arg(cluster.directory.path().join("other"));
-    let second = elsewhere.output().expect("run");
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(
-        !second.status.success() && said.contains("listen on 0.0.0.0:6443"),
-        "{said}"
-    );
+    let (success, said) = elsewhere("up", &["--listen", "127.0.0.1:17444"]);
+    assert!(!success && said.contains("node of another cluster"), "{said}");
+    // A node of the same name that never came into being takes nothing of this one along.
+    std::fs::create_dir_all(other.join("agent")).expect("make");
+    let (success, said) = elsewhere("down", &["--purge", "--node-name", &cluster.node]);
+    assert!(success && said.contains("and stay"), "{said}");
+    assert_eq!(cluster.answered(&address, 80), 10, "nothing was removed");
 
     // Pods outlive an orderly end.
     assert!(cluster.end(Signal::SIGTERM).success());

@@ -64,7 +64,14 @@ impl DownArguments {
         progress.step("removing pods, links, mounts, control groups and programs");
         let mut removal = Removal::default();
         let node = self.node(&data_dir)?;
-        removal.attempt("clean up the node", agent::cleanup(&node).map(drop).map_err(Into::into));
+        match agent::claim::other_owner(&node.data_dir) {
+            // Names of control groups, links and programs are the same for all that could run here, but one at a time.
+            Some(other) => eprintln!(
+                "The network, pods and programs of this host are those of the agent in {}, and stay",
+                other.display()
+            ),
+            None => removal.attempt("clean up the node", agent::cleanup(&node).map(drop).map_err(Into::into)),
+        }
         removal.attempt(
             "undo mounts",
             mounts::unmount_below(&data_dir.join(up::AGENT)).map_err(Into::into),

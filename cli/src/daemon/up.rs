@@ -62,6 +62,13 @@ impl UpArguments {
                 data_dir.display()
             );
         };
+        if let Some(other) = agent::claim::other_owner(&data_dir.join(AGENT)) {
+            bail!(
+                "this host is the node of another cluster, whose agent has the data directory {}; `skep down --data-dir \
+                 DIR` removes it from this host",
+                other.display()
+            );
+        }
         // The server would say the same in its log, again and again.
         drop(TcpListener::bind(self.listen).with_context(|| {
             format!(

@@ -16,6 +16,10 @@ use crate::{
 };
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// Files in the data directory.
+const JOIN_TOKEN: &str = "join-token";
+const KUBECONFIG: &str = "kubeconfig";
+const ADMIN: &str = "pki/admin.pem";
 const TOKEN_LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const TOKEN_ID_LENGTH: usize = 6;
 const TOKEN_SECRET_LENGTH: usize = 16;
@@ -160,10 +164,16 @@ pub(super) async fn authentication_config(
     })
 }
 
+/// Whether a server has served from this data directory: it leaves these behind once its store holds what every cluster
+/// has.
+pub(super) fn was_here(dir: &Path) -> bool {
+    [JOIN_TOKEN, ADMIN].iter().any(|name| dir.join(name).exists())
+}
+
 /// Makes a join token unless the file is there: the Secret first, so that a token in the file always works, until
 /// somebody revokes it by deleting the Secret.
 pub(super) async fn join_token(engine: &Engine, dir: &Path, authority: &Authority) -> Result<(), BootstrapError> {
-    let path = dir.join("join-token");
+    let path = dir.join(JOIN_TOKEN);
     match fs::metadata(&path) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -200,7 +210,7 @@ pub(super) fn kubeconfig(config: &ServerConfig, port: u16, authority: &Authority
         authority.certificate_pem(),
         &authority.admin()?,
     );
-    let path = config.data_dir.join("kubeconfig");
+    let path = config.data_dir.join(KUBECONFIG);
     match fs::read_to_string(&path) {
         Ok(present) if present == text => return Ok(()),
         Ok(present) if !present.trim().is_empty() && !pki::is_own_kubeconfig(&present) => {

@@ -127,8 +127,8 @@ impl Database {
         })
     }
 
-    /// Creates the tables of a new file; answers the marks of the file.
-    pub(super) fn initialize(&self, path: &Path) -> Result<Marks, OpenError> {
+    /// Creates the tables of a new file, unless there must have been one; answers the marks of the file.
+    pub(super) fn initialize(&self, path: &Path, must_exist: bool) -> Result<Marks, OpenError> {
         let failed = |source| OpenError::Database {
             path: path.to_owned(),
             source,
@@ -137,6 +137,9 @@ impl Database {
             .write(|transaction| {
                 let mut tables = Tables::open(transaction, &self.seal)?;
                 let format = tables.meta(META_FORMAT)?;
+                if format.is_none() && must_exist {
+                    return Ok(((None, None), false));
+                }
                 let seal_key = tables.meta(META_SEAL_KEY)?;
                 if format.is_none() {
                     tables.mark(META_FORMAT, FORMAT)?;
@@ -149,6 +152,9 @@ impl Database {
                 Ok(((format, seal_key), format.is_none() || first_key))
             })
             .map_err(|failed_write| failed(failed_write.failure))?;
+        if format.is_none() && must_exist {
+            return Err(OpenError::Lost { path: path.to_owned() });
+        }
         if let Some(found) = format.filter(|found| *found != FORMAT) {
             return Err(OpenError::Format {
                 path: path.to_owned(),
