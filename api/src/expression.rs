@@ -3,12 +3,17 @@
 //! Values are seen as JSON has them. Rules of custom schemas are of their own (`custom`), as a schema gives types there.
 //! Source: the CEL language definition; Kubernetes, "Common Expression Language in Kubernetes".
 
+mod mutation;
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::SecondsFormat;
 use kube_cel::cel::{ExecutionError, Value as Cel, objects::Key};
 use serde_json::{Map, Number, Value};
 
-use crate::custom::expressions::{Program, plain, width, with_functions};
+pub use self::mutation::MismatchError;
+use crate::custom::expressions::{Constructions, Program, plain, width, with_functions};
 
 /// Items that the macros of one evaluation may visit: some seconds at worst, as in Kubernetes.
 const VISITS_MAX: u64 = 10_000_000;
@@ -72,7 +77,11 @@ impl Expression {
     /// # Errors
     /// What is wrong with it.
     pub fn compile(text: &str) -> Result<Expression, CompileError> {
-        let program = Program::compile(text).map_err(CompileError)?;
+        Expression::compile_with(text, Constructions::None)
+    }
+
+    fn compile_with(text: &str, may_construct: Constructions) -> Result<Expression, CompileError> {
+        let program = Program::compile_with(text, may_construct).map_err(CompileError)?;
         Ok(Expression {
             text: text.to_owned(),
             program,
@@ -135,6 +144,8 @@ fn json(value: &Cel) -> Value {
         Cel::UInt(number) => Value::from(*number),
         Cel::Float(number) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
         Cel::String(text) => Value::String((**text).clone()),
+        Cel::Bytes(bytes) => Value::String(STANDARD.encode(&**bytes)),
+        Cel::Timestamp(time) => Value::String(time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         Cel::List(items) => Value::Array(items.iter().map(json).collect()),
         Cel::Map(map) => {
             let field = |(key, value): (&Key, &Cel)| Some((name(key)?, json(value)));

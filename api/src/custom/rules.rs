@@ -5,6 +5,8 @@
 
 mod cost;
 mod optional;
+mod parts;
+mod structs;
 mod values;
 
 use std::sync::Arc;
@@ -16,7 +18,11 @@ use kube_cel::{
 use serde_json::Value;
 
 use self::values::to_cel;
-pub(crate) use self::{cost::width, values::plain};
+pub(crate) use self::{
+    cost::width,
+    structs::{Constructions, JSON_PATCH, OBJECT, TYPE},
+    values::plain,
+};
 use super::{
     check::{former, join},
     schema::{Additional, Schema},
@@ -83,9 +89,16 @@ impl Program {
     /// # Errors
     /// What is wrong with the expression, in the words of the compiler.
     pub(crate) fn compile(expression: &str) -> Result<Program, String> {
+        Program::compile_with(expression, Constructions::None)
+    }
+
+    /// # Errors
+    /// What is wrong with the expression, in the words of the compiler.
+    pub(crate) fn compile_with(expression: &str, may_construct: Constructions) -> Result<Program, String> {
         let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
         let mut parsed = parsed.map_err(|errors| errors.to_string())?;
         optional::as_keys(&mut parsed);
+        structs::as_maps(&mut parsed, may_construct)?;
         Ok(Program(parsed))
     }
 

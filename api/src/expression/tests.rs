@@ -58,3 +58,57 @@ fn too_much_work_is_refused() {
     let flat = Expression::compile("object.all(a, a > 0)").expect("good");
     assert_eq!(flat.evaluate(&scope), Ok(Answer::Bool(true)));
 }
+
+#[test]
+fn only_mutations_construct_objects() {
+    let object = "Object{spec: Object.spec{replicas: 3}}";
+    let rows = [
+        (
+            "Foo{}",
+            Some("undeclared reference to 'Foo' (in container '')"),
+            Some("undeclared reference to 'Foo' (in container '')"),
+        ),
+        (
+            object,
+            Some("undeclared reference to 'Object.spec' (in container '')"),
+            None,
+        ),
+        (
+            "[1].map(i, a.B{x: i})",
+            Some("undeclared reference to 'a.B' (in container '')"),
+            Some("undeclared reference to 'a.B' (in container '')"),
+        ),
+        (
+            "Objects{}",
+            Some("undeclared reference to 'Objects' (in container '')"),
+            Some("undeclared reference to 'Objects' (in container '')"),
+        ),
+        (
+            "[JSONPatch{op: 'remove', path: '/spec'}]",
+            Some("undeclared reference to 'JSONPatch' (in container '')"),
+            None,
+        ),
+        (
+            "[JSONPatch{verb: 'remove'}]",
+            Some("undeclared reference to 'JSONPatch' (in container '')"),
+            Some("undefined field 'verb'"),
+        ),
+        ("{'a': 1}", None, None),
+    ];
+    for (text, plain, mutation) in rows {
+        let told = |compiled: Result<Expression, CompileError>| compiled.err().map(|CompileError(why)| why);
+        assert_eq!(told(Expression::compile(text)).as_deref(), plain, "{text}");
+        assert_eq!(
+            told(Expression::compile_mutation(text)).as_deref(),
+            mutation,
+            "{text} in a mutation"
+        );
+    }
+    let answer = Expression::compile_mutation(object)
+        .expect(object)
+        .evaluate(&Scope::default());
+    assert_eq!(
+        answer.unwrap().into_configuration(),
+        Ok(json!({ "spec": { "replicas": 3 } }))
+    );
+}

@@ -182,6 +182,14 @@ impl<'a> Subject<'a> {
         names
     }
 
+    /// The names that the expressions of a policy can use, with these parameters.
+    pub(crate) fn names_with(&self, row: &Resource, params: &Value) -> Names {
+        let mut names = self.names(row);
+        names.set("namespaceObject", self.in_namespace.unwrap_or(&Value::Null));
+        names.set("params", params);
+        names
+    }
+
     /// A stored object in the form of a row.
     pub(crate) fn shown<'o>(&self, row: &Resource, object: &'o Value) -> Cow<'o, Value> {
         if row.stored_as.is_none() && row.custom.is_none() {
