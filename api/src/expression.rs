@@ -3,20 +3,31 @@
 //! Values are seen as JSON has them. Rules of custom schemas are of their own (`custom`), as a schema gives types there.
 //! Source: the CEL language definition; Kubernetes, "Common Expression Language in Kubernetes".
 
+mod authorizer;
 mod mutation;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::SecondsFormat;
-use kube_cel::cel::{ExecutionError, Value as Cel, objects::Key};
+use kube_cel::{
+    KubeCelExt as _,
+    cel::{Context, ExecutionError, Value as Cel, objects::Key},
+};
 use serde_json::{Map, Number, Value};
 
-pub use self::mutation::MismatchError;
-use crate::custom::expressions::{Constructions, Program, plain, width, with_functions};
+pub use self::{
+    authorizer::{Account, Authorizer, Question, ResourceQuestion, Ruling},
+    mutation::MismatchError,
+};
+use crate::custom::expressions::{Constructions, Program, plain, width};
 
 /// Items that the macros of one evaluation may visit: some seconds at worst, as in Kubernetes.
 const VISITS_MAX: u64 = 10_000_000;
+
+const AUTHORIZER: &str = "authorizer";
+/// The field of the authorizer that asks about the request itself.
+const REQUEST: &str = "requestResource";
 
 /// An expression that is ready to be evaluated.
 #[derive(Debug)]
@@ -69,6 +80,13 @@ impl Scope {
         self.width = self.width.max(width(value));
         self.variables.insert(name.to_owned(), plain(value));
     }
+
+    /// Lets expressions ask the `authorizer`; the request that they are about is its `requestResource`.
+    pub fn set_authorizer(&mut self, authorizer: Arc<dyn Authorizer>, request: ResourceQuestion) {
+        let [asked, of_request] = authorizer::values(authorizer, request);
+        self.variables.insert(AUTHORIZER.to_owned(), asked);
+        self.variables.insert(format!("{AUTHORIZER}.{REQUEST}"), of_request);
+    }
 }
 
 impl Expression {
@@ -82,6 +100,7 @@ impl Expression {
 
     fn compile_with(text: &str, may_construct: Constructions) -> Result<Expression, CompileError> {
         let program = Program::compile_with(text, may_construct).map_err(CompileError)?;
+        let program = program.with_variable(AUTHORIZER, REQUEST);
         Ok(Expression {
             text: text.to_owned(),
             program,
@@ -135,6 +154,20 @@ impl Answer {
             Answer::Other(value) => value,
         }
     }
+}
+
+/// Gives a scope in which all functions of the language are known, to begin scopes with variables in.
+fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
+    thread_local! {
+        // Functions are registered once per thread: a context cannot be shared.
+        static FUNCTIONS: Context<'static> = {
+            let mut context = Context::default();
+            context.register_all();
+            authorizer::register(&mut context);
+            context
+        };
+    }
+    FUNCTIONS.with(evaluate)
 }
 
 fn json(value: &Cel) -> Value {

@@ -8,6 +8,7 @@ mod optional;
 mod parts;
 mod structs;
 mod values;
+mod variables;
 
 use std::sync::Arc;
 
@@ -102,6 +103,12 @@ impl Program {
         Ok(Program(parsed))
     }
 
+    /// The program with a field of a variable as a variable of its own: `variable.field`.
+    pub(crate) fn with_variable(mut self, variable: &str, field: &str) -> Program {
+        variables::as_variable(&mut self.0, variable, field);
+        self
+    }
+
     pub(crate) fn execute(&self, context: &Context<'_>) -> ResolveResult {
         Cel::resolve(&self.0, context)
     }
@@ -118,7 +125,7 @@ impl Program {
 }
 
 /// Gives a scope in which all functions of the language are known, to begin scopes with variables in.
-pub(crate) fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
+fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
     thread_local! {
         // Functions are registered once per thread: a context cannot be shared.
         static FUNCTIONS: Context<'static> = {

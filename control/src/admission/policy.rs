@@ -1,7 +1,6 @@
 //! Admission policies: which there are, and which apply to a request by their bindings.
 //!
-//! Pure. Never here: where parameters come from (`engine::admit`). Expressions cannot ask the `authorizer` yet: one that
-//! does has no value, and the policy's failure policy decides.
+//! Pure. Never here: where parameters come from (`engine::admit`).
 //! Source: Kubernetes, "Validating Admission Policy", "Mutating Admission Policy"; API reference,
 //! admissionregistration.k8s.io/v1.
 

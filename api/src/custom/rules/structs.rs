@@ -7,7 +7,7 @@
 use kube_cel::cel::{
     IdedExpr,
     common::{
-        ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, MapEntryExpr, MapExpr, StructExpr},
+        ast::{EntryExpr, Expr, IdedEntryExpr, LiteralValue, MapEntryExpr, MapExpr, StructExpr},
         types::CelString,
     },
 };
@@ -28,7 +28,7 @@ const JSON_PATCH_FIELDS: [&str; 4] = ["from", "op", "path", "value"];
 pub(crate) enum Constructions {
     /// Nothing.
     None,
-    /// Objects and operations of JSON patches; the keys of these can be escaped.
+    /// Objects and operations of JSON patches.
     Mutations,
 }
 
@@ -44,15 +44,11 @@ pub(super) fn as_maps(expression: &mut IdedExpr, may: Constructions) -> Result<(
         }
     });
     answer?;
-    match &mut expression.expr {
-        Expr::Struct(made) => {
-            check(made, may)?;
-            expression.expr = Expr::Map(MapExpr {
-                entries: entries(expression.id, std::mem::take(made)),
-            });
-        }
-        Expr::Call(call) if may == Constructions::Mutations && is_escape(call) => escape(expression.id, call),
-        _ => {}
+    if let Expr::Struct(made) = &mut expression.expr {
+        check(made, may)?;
+        expression.expr = Expr::Map(MapExpr {
+            entries: entries(expression.id, std::mem::take(made)),
+        });
     }
     Ok(())
 }
@@ -95,28 +91,6 @@ fn entries(id: u64, made: StructExpr) -> Vec<IdedEntryExpr> {
     });
     let name = text(id, &made.type_name);
     std::iter::once(entry(id, TYPE, name, false)).chain(fields).collect()
-}
-
-/// `jsonpatch.escapeKey(key)`
-fn is_escape(call: &CallExpr) -> bool {
-    let target = call.target.as_deref().map(|target| &target.expr);
-    matches!(target, Some(Expr::Ident(name)) if name == "jsonpatch")
-        && call.func_name == "escapeKey"
-        && call.args.len() == 1
-}
-
-/// Writes the escaping of a key as `key.replace('~', '~0').replace('/', '~1')`.
-fn escape(id: u64, call: &mut CallExpr) {
-    let replace = |target: Option<IdedExpr>, from: &str, to: &str| CallExpr {
-        func_name: "replace".to_owned(),
-        target: target.map(Box::new),
-        args: vec![text(id, from), text(id, to)],
-    };
-    let tildes = IdedExpr {
-        id,
-        expr: Expr::Call(replace(call.args.pop(), "~", "~0")),
-    };
-    *call = replace(Some(tildes), "/", "~1");
 }
 
 fn text(id: u64, text: &str) -> IdedExpr {

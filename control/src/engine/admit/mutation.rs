@@ -113,6 +113,7 @@ impl Engine {
                 attempt,
                 object: Some(object),
                 in_namespace: in_namespace.as_ref(),
+                access: Some(self.access()),
             };
             // Which policies an object is for does not depend on what they make of it.
             let chosen: Vec<Option<&Resource>> = steps
@@ -132,6 +133,7 @@ impl Engine {
                     attempt,
                     object: Some(object),
                     in_namespace: in_namespace.as_ref(),
+                    access: Some(self.access()),
                 };
                 let shown = match step {
                     Step::Policy(bound) => match chosen[index] {

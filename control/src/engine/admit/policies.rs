@@ -37,6 +37,7 @@ impl Engine {
             attempt,
             object: new,
             in_namespace: in_namespace.as_ref(),
+            access: Some(self.access()),
         };
         for (policy, binding) in in_force {
             let Some(row) = row(&policy, &binding, &subject, &rows) else {

@@ -73,6 +73,7 @@ impl Engine {
             attempt,
             object: new,
             in_namespace: in_namespace.as_ref(),
+            access: Some(self.access()),
         };
         let chosen = configured
             .iter()
