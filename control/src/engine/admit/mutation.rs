@@ -171,10 +171,16 @@ pub(super) fn changed(
     change: impl FnOnce(Option<KindPlace>, &mut Value) -> Result<(), String>,
 ) -> Result<Value, String> {
     let attempt = subject.attempt;
-    let identity = |object: &Value| (object["apiVersion"].clone(), object["kind"].clone());
-    let fixed = |before: &Value, after: &Value| match identity(before) == identity(after) {
-        true => Ok(()),
-        false => Err("the patch makes another kind of the object".to_owned()),
+    let fixed = |before: &Value, after: &Value| {
+        let same = |pointer: &str| before.pointer(pointer) == after.pointer(pointer);
+        if !(same("/apiVersion") && same("/kind")) {
+            return Err("the patch makes another kind of the object".to_owned());
+        }
+        // The object is stored, and was allowed, by the name that the request gave it.
+        if !(same("/metadata/name") && same("/metadata/namespace")) {
+            return Err("the patch gives the object another name or namespace".to_owned());
+        }
+        Ok(())
     };
     let part = match (attempt.operation, attempt.subresource) {
         (Operation::Connect, _) => Some(None),

@@ -422,6 +422,13 @@ async fn mutating_policies_change_what_is_written() {
     )
     .await;
     policy(
+        "renamed",
+        "Never",
+        "renamed",
+        operations("[JSONPatch{op: 'replace', path: '/metadata/name', value: 'other'}]"),
+    )
+    .await;
+    policy(
         "f",
         "Never",
         "scaled",
@@ -446,6 +453,12 @@ async fn mutating_policies_change_what_is_written() {
         bad.json()["message"],
         "policy 'd' with binding 'd' denied request: expression 'Object{data: {'x': object.data.nothing}}' resulted in \
          error: no such key: nothing"
+    );
+
+    let renamed = make("renamed").await;
+    assert_eq!(
+        renamed.json()["message"],
+        "policy 'renamed' with binding 'renamed' denied request: the patch gives the object another name or namespace"
     );
 
     let deployments = "/apis/apps/v1/namespaces/default/deployments";
