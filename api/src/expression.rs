@@ -3,15 +3,31 @@
 //! Values are seen as JSON has them. Rules of custom schemas are of their own (`custom`), as a schema gives types there.
 //! Source: the CEL language definition; Kubernetes, "Common Expression Language in Kubernetes".
 
+mod authorizer;
+mod mutation;
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use kube_cel::cel::{ExecutionError, Value as Cel, objects::Key};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::SecondsFormat;
+use kube_cel::{
+    KubeCelExt as _,
+    cel::{Context, ExecutionError, Value as Cel, objects::Key},
+};
 use serde_json::{Map, Number, Value};
 
-use crate::custom::expressions::{Program, plain, width, with_functions};
+pub use self::{
+    authorizer::{Account, Authorizer, Question, ResourceQuestion, Ruling},
+    mutation::MismatchError,
+};
+use crate::custom::expressions::{Constructions, Program, plain, width};
 
 /// Items that the macros of one evaluation may visit: some seconds at worst, as in Kubernetes.
 const VISITS_MAX: u64 = 10_000_000;
+
+const AUTHORIZER: &str = "authorizer";
+/// The field of the authorizer that asks about the request itself.
+const REQUEST: &str = "requestResource";
 
 /// An expression that is ready to be evaluated.
 #[derive(Debug)]
@@ -64,6 +80,13 @@ impl Scope {
         self.width = self.width.max(width(value));
         self.variables.insert(name.to_owned(), plain(value));
     }
+
+    /// Lets expressions ask the `authorizer`; the request that they are about is its `requestResource`.
+    pub fn set_authorizer(&mut self, authorizer: Arc<dyn Authorizer>, request: ResourceQuestion) {
+        let [asked, of_request] = authorizer::values(authorizer, request);
+        self.variables.insert(AUTHORIZER.to_owned(), asked);
+        self.variables.insert(format!("{AUTHORIZER}.{REQUEST}"), of_request);
+    }
 }
 
 impl Expression {
@@ -72,7 +95,12 @@ impl Expression {
     /// # Errors
     /// What is wrong with it.
     pub fn compile(text: &str) -> Result<Expression, CompileError> {
-        let program = Program::compile(text).map_err(CompileError)?;
+        Expression::compile_with(text, Constructions::None)
+    }
+
+    fn compile_with(text: &str, may_construct: Constructions) -> Result<Expression, CompileError> {
+        let program = Program::compile_with(text, may_construct).map_err(CompileError)?;
+        let program = program.with_variable(AUTHORIZER, REQUEST);
         Ok(Expression {
             text: text.to_owned(),
             program,
@@ -128,6 +156,20 @@ impl Answer {
     }
 }
 
+/// Gives a scope in which all functions of the language are known, to begin scopes with variables in.
+fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
+    thread_local! {
+        // Functions are registered once per thread: a context cannot be shared.
+        static FUNCTIONS: Context<'static> = {
+            let mut context = Context::default();
+            context.register_all();
+            authorizer::register(&mut context);
+            context
+        };
+    }
+    FUNCTIONS.with(evaluate)
+}
+
 fn json(value: &Cel) -> Value {
     match value {
         Cel::Bool(value) => Value::Bool(*value),
@@ -135,6 +177,8 @@ fn json(value: &Cel) -> Value {
         Cel::UInt(number) => Value::from(*number),
         Cel::Float(number) => Number::from_f64(*number).map_or(Value::Null, Value::Number),
         Cel::String(text) => Value::String((**text).clone()),
+        Cel::Bytes(bytes) => Value::String(STANDARD.encode(&**bytes)),
+        Cel::Timestamp(time) => Value::String(time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
         Cel::List(items) => Value::Array(items.iter().map(json).collect()),
         Cel::Map(map) => {
             let field = |(key, value): (&Key, &Cel)| Some((name(key)?, json(value)));

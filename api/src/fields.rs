@@ -4,6 +4,7 @@
 //! ones another ([`KindPlace`] is either), data without a schema has [`Deduced`]. Never here: requests, the store, which fields a subresource may write, clocks.
 //! Source: Kubernetes, "Server-Side Apply"; `sigs.k8s.io/structured-merge-diff` v6, by behaviour; the FieldsV1 format.
 
+mod atomic;
 mod compare;
 mod element;
 mod extract;
@@ -17,6 +18,7 @@ mod set;
 mod typed;
 
 pub use crate::custom::KindPlace;
+pub use atomic::atomics;
 pub use compare::{Comparison, compare};
 pub use extract::{FieldFault, extract};
 pub use managers::{Entry, MalformedFields, Managers, Operation, is_reset};

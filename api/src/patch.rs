@@ -18,6 +18,9 @@ pub enum PatchError {
     /// The patch does not fit the object: the caller answers "unprocessable entity".
     #[error("{0}")]
     Inapplicable(String),
+    /// A test in the patch does not hold: the caller answers "unprocessable entity", or leaves the object as it is.
+    #[error("{0}")]
+    TestFailed(String),
 }
 
 /// Most operations in a JSON patch, as in Kubernetes.

@@ -4,6 +4,7 @@
 //! Source: Kubernetes, "Admission Control in Kubernetes": ServiceAccount, DefaultTolerationSeconds, Priority,
 //! NamespaceLifecycle, NodeRestriction, TaintNodesByCondition, StorageObjectInUseProtection.
 
+mod authorizer;
 pub(crate) mod classes;
 pub(crate) mod index;
 pub(crate) mod limits;

@@ -41,7 +41,7 @@ use serde_json::Value;
 use crate::{
     admission::{
         index,
-        policy::Policies,
+        policy::{Mutations, Policies, Validations},
         review::{Attempt, Operation},
         webhook::Webhooks,
     },
@@ -184,7 +184,8 @@ struct Inner {
     registry: Registry,
     access: Access,
     webhooks: Followed<Webhooks>,
-    policies: Followed<Policies>,
+    mutating_policies: Followed<Policies<Mutations>>,
+    validating_policies: Followed<Policies<Validations>>,
     /// What admission decides by.
     rules: Followed<index::Index>,
     quota_locks: quota::QuotaLocks,
@@ -241,7 +242,8 @@ impl Engine {
             inner: Arc::new(Inner {
                 access: Access::new(store.clone()),
                 webhooks: Followed::new(store.clone()),
-                policies: Followed::new(store.clone()),
+                mutating_policies: Followed::new(store.clone()),
+                validating_policies: Followed::new(store.clone()),
                 rules: Followed::new(store.clone()),
                 quota_locks: quota::QuotaLocks::default(),
                 nodes: OnceLock::new(),

@@ -36,8 +36,14 @@ impl KindPlace {
     pub fn of(resource: &Resource) -> Option<KindPlace> {
         match resource.custom {
             Some(custom) => Some(KindPlace(At::Object(&custom.schema))),
-            None => Typed::root(resource.definition).map(|place| KindPlace(At::Typed(place))),
+            None => KindPlace::named(resource.definition),
         }
+    }
+
+    /// The place of values of a built-in type, by its name in the table; none if there is no such type.
+    #[must_use]
+    pub fn named(definition: &str) -> Option<KindPlace> {
+        Typed::root(definition).map(|place| KindPlace(At::Typed(place)))
     }
 
     fn within(schema: &'static Schema) -> KindPlace {

@@ -5,7 +5,10 @@
 
 mod cost;
 mod optional;
+mod parts;
+mod structs;
 mod values;
+mod variables;
 
 use std::sync::Arc;
 
@@ -16,7 +19,11 @@ use kube_cel::{
 use serde_json::Value;
 
 use self::values::to_cel;
-pub(crate) use self::{cost::width, values::plain};
+pub(crate) use self::{
+    cost::width,
+    structs::{Constructions, JSON_PATCH, OBJECT, TYPE},
+    values::plain,
+};
 use super::{
     check::{Former, join},
     schema::{Additional, Schema},
@@ -83,10 +90,23 @@ impl Program {
     /// # Errors
     /// What is wrong with the expression, in the words of the compiler.
     pub(crate) fn compile(expression: &str) -> Result<Program, String> {
+        Program::compile_with(expression, Constructions::None)
+    }
+
+    /// # Errors
+    /// What is wrong with the expression, in the words of the compiler.
+    pub(crate) fn compile_with(expression: &str, may_construct: Constructions) -> Result<Program, String> {
         let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
         let mut parsed = parsed.map_err(|errors| errors.to_string())?;
         optional::as_keys(&mut parsed);
+        structs::as_maps(&mut parsed, may_construct)?;
         Ok(Program(parsed))
+    }
+
+    /// The program with a field of a variable as a variable of its own: `variable.field`.
+    pub(crate) fn with_variable(mut self, variable: &str, field: &str) -> Program {
+        variables::as_variable(&mut self.0, variable, field);
+        self
     }
 
     pub(crate) fn execute(&self, context: &Context<'_>) -> ResolveResult {
@@ -105,7 +125,7 @@ impl Program {
 }
 
 /// Gives a scope in which all functions of the language are known, to begin scopes with variables in.
-pub(crate) fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
+fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
     thread_local! {
         // Functions are registered once per thread: a context cannot be shared.
         static FUNCTIONS: Context<'static> = {

@@ -58,3 +58,134 @@ fn too_much_work_is_refused() {
     let flat = Expression::compile("object.all(a, a > 0)").expect("good");
     assert_eq!(flat.evaluate(&scope), Ok(Answer::Bool(true)));
 }
+
+#[test]
+fn only_mutations_construct_objects() {
+    let object = "Object{spec: Object.spec{replicas: 3}}";
+    let rows = [
+        (
+            "Foo{}",
+            Some("undeclared reference to 'Foo' (in container '')"),
+            Some("undeclared reference to 'Foo' (in container '')"),
+        ),
+        (
+            object,
+            Some("undeclared reference to 'Object.spec' (in container '')"),
+            None,
+        ),
+        (
+            "[1].map(i, a.B{x: i})",
+            Some("undeclared reference to 'a.B' (in container '')"),
+            Some("undeclared reference to 'a.B' (in container '')"),
+        ),
+        (
+            "Objects{}",
+            Some("undeclared reference to 'Objects' (in container '')"),
+            Some("undeclared reference to 'Objects' (in container '')"),
+        ),
+        (
+            "[JSONPatch{op: 'remove', path: '/spec'}]",
+            Some("undeclared reference to 'JSONPatch' (in container '')"),
+            None,
+        ),
+        (
+            "[JSONPatch{verb: 'remove'}]",
+            Some("undeclared reference to 'JSONPatch' (in container '')"),
+            Some("undefined field 'verb'"),
+        ),
+        ("{'a': 1}", None, None),
+    ];
+    for (text, plain, mutation) in rows {
+        let told = |compiled: Result<Expression, CompileError>| compiled.err().map(|CompileError(why)| why);
+        assert_eq!(told(Expression::compile(text)).as_deref(), plain, "{text}");
+        assert_eq!(
+            told(Expression::compile_mutation(text)).as_deref(),
+            mutation,
+            "{text} in a mutation"
+        );
+    }
+    let answer = Expression::compile_mutation(object)
+        .expect(object)
+        .evaluate(&Scope::default());
+    assert_eq!(
+        answer.unwrap().into_configuration(),
+        Ok(json!({ "spec": { "replicas": 3 } }))
+    );
+}
+
+/// Lets everybody get, `account` do anything, and fails about secrets.
+struct Getters;
+
+impl Authorizer for Getters {
+    fn decide(&self, account: Option<&Account>, question: &Question, verb: &str) -> Ruling {
+        let is_secret = matches!(question, Question::Resource(about) if about.resource == "secrets");
+        Ruling {
+            is_allowed: verb == "get" || account.is_some_and(|account| account.name == "account"),
+            reason: format!("{question:?}"),
+            error: if is_secret { "no idea".to_owned() } else { String::new() },
+        }
+    }
+}
+
+#[test]
+fn expressions_ask_who_may_do_what() {
+    let mut scope = Scope::default();
+    let request = ResourceQuestion {
+        resource: "pods".to_owned(),
+        name: "web".to_owned(),
+        ..ResourceQuestion::default()
+    };
+    scope.set_authorizer(Arc::new(Getters), request);
+    let rows = [
+        ("authorizer.path('/healthz').check('get').allowed()", true),
+        ("authorizer.path('/healthz').check('post').allowed()", false),
+        (
+            "authorizer.group('apps').resource('deployments').subresource('scale').namespace('a').name('b').check('get')\
+             .reason() == 'Resource(ResourceQuestion { group: \"apps\", resource: \"deployments\", subresource: \"scale\", \
+             namespace: \"a\", name: \"b\" })'",
+            true,
+        ),
+        (
+            "authorizer.serviceAccount('ns', 'account').path('/x').check('post').allowed()",
+            true,
+        ),
+        (
+            "authorizer.serviceAccount('ns', 'other').path('/x').check('post').allowed()",
+            false,
+        ),
+        (
+            "authorizer.requestResource.check('get').reason().contains('name: \"web\"')",
+            true,
+        ),
+        (
+            "authorizer.requestResource.name('other').check('get').reason().contains('web')",
+            false,
+        ),
+        ("authorizer.group('').resource('secrets').check('get').errored()", true),
+        (
+            "authorizer.group('').resource('secrets').check('get').error() == 'no idea'",
+            true,
+        ),
+    ];
+    for (text, expected) in rows {
+        let answer = Expression::compile(text).expect(text).evaluate(&scope);
+        assert_eq!(answer, Ok(Answer::Bool(expected)), "{text}");
+    }
+    for text in [
+        "authorizer.check('get').allowed()",
+        "authorizer.resource('pods')",
+        "'x'.check('get')",
+    ] {
+        assert!(
+            Expression::compile(text).expect(text).evaluate(&scope).is_err(),
+            "{text}"
+        );
+    }
+    let often = "range.all(i, authorizer.path('/x').check('get').allowed())";
+    scope.set("range", &json!(vec![1; 100]));
+    let answer = Expression::compile(often).expect(often).evaluate(&scope);
+    assert!(
+        matches!(&answer, Err(EvaluateError::Failed(why)) if why.contains("cost limit")),
+        "{answer:?}"
+    );
+}

@@ -48,8 +48,10 @@ pub fn json_patch(object: &mut Value, patch: &[u8]) -> Result<(), PatchError> {
                 "the patch copies and moves more than {CARRIED_BYTES_MAX} bytes"
             )));
         }
-        json_patch::patch(&mut patched, std::slice::from_ref(operation))
-            .map_err(|err| PatchError::Inapplicable(err.to_string()))?;
+        json_patch::patch(&mut patched, std::slice::from_ref(operation)).map_err(|err| match operation {
+            PatchOperation::Test(_) => PatchError::TestFailed(err.to_string()),
+            _ => PatchError::Inapplicable(err.to_string()),
+        })?;
     }
     *object = patched;
     Ok(())

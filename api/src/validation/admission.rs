@@ -10,7 +10,7 @@ use super::{
     names,
     selectors::label_selector,
 };
-use crate::custom::check_expression;
+use crate::{custom::check_expression, expression::Expression};
 
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const SCOPES: [&str; 3] = ["*", "Cluster", "Namespaced"];
@@ -176,6 +176,14 @@ fn expression(at: &At<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
+fn mutation_expression(at: &At<'_>, errors: &mut Vec<FieldError>) {
+    if at.text().trim().is_empty() {
+        errors.push(at.required(""));
+    } else if let Err(reason) = Expression::compile_mutation(at.text()) {
+        errors.push(at.invalid(reason.to_string()));
+    }
+}
+
 fn policy(spec: &At<'_>, errors: &mut Vec<FieldError>) {
     let kind = spec.field("paramKind");
     if kind.is_set() {
@@ -267,7 +275,7 @@ fn mutating_policy(spec: &At<'_>, errors: &mut Vec<FieldError>) {
         if !patch.is_set() {
             errors.push(patch.required(format!("must be specified when patchType is {}", kind.text())));
         } else {
-            expression(&patch.field("expression"), errors);
+            mutation_expression(&patch.field("expression"), errors);
         }
         if mutation.field(other).is_set() {
             let reason = format!("may not be specified when patchType is {}", kind.text());

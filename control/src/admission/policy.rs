@@ -1,41 +1,49 @@
-//! ValidatingAdmissionPolicies: which apply to a request by their bindings, and what they say about it.
+//! Admission policies: which there are, and which apply to a request by their bindings.
 //!
-//! Pure. Never here: where parameters come from (`engine::admit`). Expressions cannot ask the `authorizer` yet: one that
-//! does has no value, and the policy's failure policy decides.
-//! Source: Kubernetes, "Validating Admission Policy"; API reference, admissionregistration.k8s.io/v1.
+//! Pure. Never here: where parameters come from (`engine::admit`).
+//! Source: Kubernetes, "Validating Admission Policy", "Mutating Admission Policy"; API reference,
+//! admissionregistration.k8s.io/v1.
+
+mod mutating;
+mod validating;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api::expression::{Answer, Expression, Scope as Names};
+use api::expression::{Expression, Scope as Names};
 use serde_json::{Map, Value};
 
+pub(crate) use self::{
+    mutating::Mutations,
+    validating::{Fault, Validations},
+};
 use super::{
     scope::{Condition, Scope, Verdict, conditions, judge, texts},
     webhook::FailurePolicy,
 };
 use crate::followed::Fold;
 
+/// What policies of a kind do about requests.
+pub(crate) trait Effect: Sized + 'static {
+    /// Where the policies are stored.
+    const POLICIES: &'static str;
+    /// Where their bindings are.
+    const BINDINGS: &'static str;
+
+    /// From the `spec` of a policy.
+    fn parse(spec: &Value) -> Self;
+}
+
 /// A policy.
 #[derive(Debug)]
-pub(crate) struct Policy {
+pub(crate) struct Policy<E> {
     pub(crate) name: String,
     pub(crate) scope: Scope,
     pub(crate) failure_policy: FailurePolicy,
     /// `apiVersion` and `kind` of its parameters, if it has any.
     pub(crate) param_kind: Option<(String, String)>,
+    pub(crate) effect: E,
     conditions: Vec<Condition>,
     variables: Vec<(String, Result<Expression, String>)>,
-    validations: Vec<Validation>,
-}
-
-/// One line of a policy.
-#[derive(Debug)]
-struct Validation {
-    text: String,
-    expression: Result<Expression, String>,
-    message: String,
-    message_expression: Option<Expression>,
-    reason: String,
 }
 
 /// What puts a policy into force.
@@ -77,20 +85,32 @@ pub(crate) enum Part {
 }
 
 /// All policies and bindings.
-#[derive(Debug, Default)]
-pub(crate) struct Policies {
-    policies: BTreeMap<String, Arc<Policy>>,
+#[derive(Debug)]
+pub(crate) struct Policies<E> {
+    policies: BTreeMap<String, Arc<Policy<E>>>,
     bindings: BTreeMap<String, Arc<Binding>>,
 }
 
-impl Fold for Policies {
+/// A policy that is in force, with what puts it there.
+pub(crate) type Bound<E> = (Arc<Policy<E>>, Arc<Binding>);
+
+impl<E> Default for Policies<E> {
+    fn default() -> Policies<E> {
+        Policies {
+            policies: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+        }
+    }
+}
+
+impl<E: Effect> Fold for Policies<E> {
     type Part = Part;
     const PARTS: &'static [Part] = &[Part::Policy, Part::Binding];
 
     fn collection(part: Part) -> &'static str {
         match part {
-            Part::Policy => "admissionregistration.k8s.io/validatingadmissionpolicies",
-            Part::Binding => "admissionregistration.k8s.io/validatingadmissionpolicybindings",
+            Part::Policy => E::POLICIES,
+            Part::Binding => E::BINDINGS,
         }
     }
 
@@ -110,27 +130,20 @@ impl Fold for Policies {
     }
 }
 
-impl Policies {
-    /// Policies that are in force, with what puts them there.
-    pub(crate) fn in_force(&self) -> Vec<(Arc<Policy>, Arc<Binding>)> {
+impl<E> Policies<E> {
+    /// The policies that are in force, by their names and those of their bindings.
+    pub(crate) fn in_force(&self) -> Vec<Bound<E>> {
         let bound = |binding: &Arc<Binding>| Some((self.policies.get(&binding.policy)?.clone(), binding.clone()));
-        self.bindings.values().filter_map(bound).collect()
+        let mut bound: Vec<Bound<E>> = self.bindings.values().filter_map(bound).collect();
+        // Bindings are in order already.
+        bound.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        bound
     }
 }
 
-/// What a policy says against a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// For machines: `Invalid`, `Forbidden`, …
-    pub(crate) reason: String,
-    pub(crate) message: String,
-}
-
-impl Policy {
-    fn parse(name: &str, spec: &Value) -> Policy {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let list = |field: &str| spec[field].as_array().into_iter().flatten();
-        let compiled = |text: &str| Expression::compile(text).map_err(|error| error.to_string());
+impl<E: Effect> Policy<E> {
+    fn parse(name: &str, spec: &Value) -> Policy<E> {
+        let variables = spec["variables"].as_array().into_iter().flatten();
         Policy {
             name: name.to_owned(),
             scope: Scope::parse(&spec["matchConstraints"]),
@@ -138,35 +151,24 @@ impl Policy {
             param_kind: spec["paramKind"]
                 .is_object()
                 .then(|| (text(&spec["paramKind"]["apiVersion"]), text(&spec["paramKind"]["kind"]))),
+            effect: E::parse(spec),
             conditions: conditions(&spec["matchConditions"]),
-            variables: list("variables")
-                .map(|variable| (text(&variable["name"]), compiled(&text(&variable["expression"]))))
-                .collect(),
-            validations: list("validations")
-                .map(|validation| Validation {
-                    text: text(&validation["expression"]),
-                    expression: compiled(&text(&validation["expression"])),
-                    message: text(&validation["message"]),
-                    message_expression: validation["messageExpression"]
-                        .as_str()
-                        .and_then(|text| Expression::compile(text).ok()),
-                    reason: match validation["reason"].as_str() {
-                        Some(reason) if !reason.is_empty() => reason.to_owned(),
-                        _ => "Invalid".to_owned(),
-                    },
-                })
+            variables: variables
+                .map(|variable| (text(&variable["name"]), compiled(&variable["expression"])))
                 .collect(),
         }
     }
+}
 
-    /// Everything that it says against a request whose names are given: `object`, `oldObject`, `request`,
+impl<E> Policy<E> {
+    /// Whether its conditions hold for a request whose names are given: `object`, `oldObject`, `request`,
     /// `namespaceObject`, `params`.
-    pub(crate) fn faults(&self, names: &mut Names) -> Vec<Fault> {
-        match (judge(&self.conditions, names), self.failure_policy) {
-            (Verdict::Holds, _) => {}
-            (Verdict::Not, _) | (Verdict::Fails(_), FailurePolicy::Ignore) => return Vec::new(),
-            (Verdict::Fails(message), FailurePolicy::Fail) => return vec![failed(message)],
-        }
+    pub(crate) fn judge(&self, names: &Names) -> Verdict {
+        judge(&self.conditions, names)
+    }
+
+    /// Adds its `variables` to the names.
+    fn add_variables(&self, names: &mut Names) {
         let mut variables = Map::new();
         for (name, expression) in &self.variables {
             // One without a value is missed only by those who need it.
@@ -180,65 +182,11 @@ impl Policy {
         if variables.is_empty() {
             names.set("variables", &Value::Object(variables));
         }
-        let validations = self.validations.iter();
-        validations
-            .filter_map(|validation| self.ask(validation, names))
-            .collect()
-    }
-
-    fn ask(&self, validation: &Validation, names: &Names) -> Option<Fault> {
-        let answer = match &validation.expression {
-            Ok(expression) => expression.evaluate(names).map_err(|error| error.to_string()),
-            Err(error) => Err(error.clone()),
-        };
-        let error = match answer {
-            Ok(Answer::Bool(true)) => return None,
-            Ok(Answer::Bool(false)) => {
-                return Some(Fault {
-                    reason: validation.reason.clone(),
-                    message: validation.words(names),
-                });
-            }
-            Ok(_) => "it is no bool".to_owned(),
-            Err(error) => error,
-        };
-        match self.failure_policy {
-            FailurePolicy::Ignore => None,
-            FailurePolicy::Fail => Some(failed(format!(
-                "expression '{}' resulted in error: {error}",
-                validation.text
-            ))),
-        }
-    }
-}
-
-fn failed(message: String) -> Fault {
-    Fault {
-        reason: "Invalid".to_owned(),
-        message,
-    }
-}
-
-impl Validation {
-    /// What is said if it does not hold.
-    fn words(&self, names: &Names) -> String {
-        let told = self.message_expression.as_ref().and_then(|expression| {
-            let Ok(Answer::Text(text)) = expression.evaluate(names) else {
-                return None;
-            };
-            let is_line = !text.trim().is_empty() && !text.contains('\n');
-            is_line.then(|| text.trim().to_owned())
-        });
-        told.unwrap_or_else(|| match self.message.trim() {
-            "" => format!("failed expression: {}", self.text.trim()),
-            message => message.to_owned(),
-        })
     }
 }
 
 impl Binding {
     fn parse(name: &str, spec: &Value) -> Binding {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let reference = &spec["paramRef"];
         Binding {
             name: name.to_owned(),
@@ -271,6 +219,14 @@ impl Binding {
     pub(crate) fn warns(&self) -> bool {
         self.actions.contains(&Action::Warn)
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn compiled(expression: &Value) -> Result<Expression, String> {
+    Expression::compile(expression.as_str().unwrap_or_default()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use std::borrow::Cow;
 use api::{conversion, expression::Scope as Names, resource::Resource};
 use serde_json::{Map, Value, json};
 
+use super::authorizer;
 use crate::{
     auth::Caller,
+    authorization::Access,
     engine::{Annotations, Target, Warnings, WriteOptions},
 };
 
@@ -106,6 +108,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) object: Option<&'a Value>,
     /// The namespace of the object; none for what is of the cluster.
     pub(crate) in_namespace: Option<&'a Value>,
+    /// Knows who may do what; without it, expressions cannot ask.
+    pub(crate) access: Option<&'a Access>,
 }
 
 impl<'a> Subject<'a> {
@@ -179,6 +183,17 @@ impl<'a> Subject<'a> {
             }
         }
         names.set("request", &request);
+        if let Some(access) = self.access {
+            names.set_authorizer(authorizer::of(access, self.attempt), authorizer::question(self.attempt));
+        }
+        names
+    }
+
+    /// The names that the expressions of a policy can use, with these parameters.
+    pub(crate) fn names_with(&self, row: &Resource, params: &Value) -> Names {
+        let mut names = self.names(row);
+        names.set("namespaceObject", self.in_namespace.unwrap_or(&Value::Null));
+        names.set("params", params);
         names
     }
 

@@ -8,6 +8,7 @@
 //! Source: Kubernetes, "Admission Control in Kubernetes".
 
 mod certificates;
+mod mutation;
 mod nodes;
 mod policies;
 mod webhooks;
@@ -82,8 +83,9 @@ impl Engine {
             subresource,
             ..Attempt::new(caller, Operation::Connect, resource, namespace, name, &write)
         };
-        self.ask_mutating(&attempt, &mut options.clone()).await?;
-        self.ask_others(&attempt, Some(options)).await
+        let mut options = options.clone();
+        self.ask_mutating(&attempt, &mut options).await?;
+        self.ask_others(&attempt, Some(&options)).await
     }
 
     async fn complete_pod(&self, attempt: &Attempt<'_>, pod: &mut Value) -> Result<(), ApiError> {

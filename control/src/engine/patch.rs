@@ -124,7 +124,7 @@ fn apply(resource: &Resource, name: &str, patch: &Patch, object: &mut Value) -> 
     };
     result.map_err(|error| match error {
         PatchError::Malformed(detail) => ApiError::BadRequest(format!("the patch is malformed: {detail}")),
-        PatchError::Inapplicable(detail) => ApiError::PatchFailed {
+        PatchError::Inapplicable(detail) | PatchError::TestFailed(detail) => ApiError::PatchFailed {
             target: Target::new(resource, name),
             detail,
         },

@@ -26,6 +26,7 @@ fn about<'a>(attempt: &'a Attempt<'a>) -> Subject<'a> {
         attempt,
         object: None,
         in_namespace: None,
+        access: None,
     }
 }
 
@@ -151,6 +152,7 @@ fn selectors_look_at_namespaces_and_at_both_versions() {
             attempt: &attempt,
             object,
             in_namespace,
+            access: None,
         };
         assert_eq!(scope.row(&subject, &[row]).is_some(), expected, "row {number}");
     }

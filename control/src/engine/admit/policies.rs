@@ -1,30 +1,34 @@
 //! Policies are asked; their parameters are found.
 //!
-//! Never here: what a policy says (`admission::policy`).
+//! Never here: what a policy says or does (`admission::policy`), in which order objects are changed (`mutation`).
 
 use api::{object::Scope as ObjectScope, resource::Resource, selector::LabelSelector};
 use serde_json::Value;
 
-use super::{ApiError, Attempt, Engine};
+use super::{
+    ApiError, Attempt, Engine,
+    mutation::{Shown, Unknown, changed},
+};
 use crate::{
     admission::{
-        policy::{Binding, Fault, Policy},
+        policy::{Binding, Bound, Effect, Fault, Mutations, Policies, Policy, Validations},
         review::Subject,
+        scope::{Scope, Verdict},
         webhook::FailurePolicy,
     },
     engine::{Denial, key, object},
+    followed::Followed,
     store::ListRequest,
 };
 
 impl Engine {
-    /// Asks the policies that are in force.
+    /// Asks the validating policies that are in force.
     ///
     /// # Errors
     /// What the first says that denies the request.
     pub(super) fn ask_policies(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
-        let in_force = self.inner.policies.ask(crate::admission::policy::Policies::in_force);
-        let in_force = in_force.map_err(ApiError::Read)?;
-        if in_force.is_empty() || attempt.is_binding() {
+        let in_force = self.in_force(&self.inner.validating_policies, attempt)?;
+        if in_force.is_empty() {
             return Ok(());
         }
         let rows = self.rows_of(attempt.asked);
@@ -33,19 +37,13 @@ impl Engine {
             attempt,
             object: new,
             in_namespace: in_namespace.as_ref(),
+            access: Some(self.access()),
         };
         for (policy, binding) in in_force {
-            let Some(row) = policy.scope.row(&subject, &rows) else {
+            let Some(row) = row(&policy, &binding, &subject, &rows) else {
                 continue;
             };
-            if binding
-                .scope
-                .as_ref()
-                .is_some_and(|scope| scope.row(&subject, &rows).is_none())
-            {
-                continue;
-            }
-            let faults = self.faults(attempt, &subject, row, &policy, &binding)?;
+            let faults = self.faults(&subject, row, &policy, &binding)?;
             for fault in faults.iter().filter(|_| binding.warns()) {
                 attempt.warnings.push(format!(
                     "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
@@ -59,16 +57,27 @@ impl Engine {
         Ok(())
     }
 
+    /// The policies that a request may be about, by their names and those of their bindings.
+    pub(super) fn in_force<E: Effect>(
+        &self,
+        policies: &Followed<Policies<E>>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Vec<Bound<E>>, ApiError> {
+        if attempt.is_binding() {
+            return Ok(Vec::new());
+        }
+        policies.ask(Policies::in_force).map_err(ApiError::Read)
+    }
+
     /// What a policy says against a request, with each of the binding's parameters.
     fn faults(
         &self,
-        attempt: &Attempt<'_>,
         subject: &Subject<'_>,
         row: &Resource,
-        policy: &Policy,
+        policy: &Policy<Validations>,
         binding: &Binding,
     ) -> Result<Vec<Fault>, ApiError> {
-        let params = match self.params(attempt, policy, binding)? {
+        let params = match self.params(subject.attempt, policy, binding)? {
             Params::Are(params) => params,
             Params::Missing(why) => {
                 return Ok(match policy.failure_policy {
@@ -80,17 +89,79 @@ impl Engine {
                 });
             }
         };
-        let mut faults = Vec::new();
-        for param in &params {
-            let mut names = subject.names(row);
-            names.set("namespaceObject", subject.in_namespace.unwrap_or(&Value::Null));
-            names.set("params", param);
-            faults.extend(policy.faults(&mut names));
-        }
-        Ok(faults)
+        let faults = params
+            .iter()
+            .flat_map(|param| policy.faults(&mut subject.names_with(row, param)));
+        Ok(faults.collect())
     }
 
-    fn params(&self, attempt: &Attempt<'_>, policy: &Policy, binding: &Binding) -> Result<Params, ApiError> {
+    /// Lets a policy change the object, with each of the binding's parameters.
+    ///
+    /// # Errors
+    /// When it cannot, and the request may not go on without it.
+    pub(super) fn mutate_by(
+        &self,
+        subject: &Subject<'_>,
+        row: &Resource,
+        (policy, binding): &Bound<Mutations>,
+    ) -> Result<Shown, ApiError> {
+        let refuse = |reason: &str, why: String| match policy.failure_policy {
+            FailurePolicy::Ignore => {
+                tracing::warn!(
+                    policy = policy.name,
+                    binding = binding.name,
+                    reason = why,
+                    "a policy could not change an object, which is ignored"
+                );
+                Ok(())
+            }
+            FailurePolicy::Fail => Err(failed(policy, binding, reason, &why)),
+        };
+        let params = match self.params(subject.attempt, policy, binding)? {
+            Params::Are(params) => params,
+            Params::Missing(why) => {
+                refuse("Forbidden", format!("failed to configure binding: {why}"))?;
+                return Ok(Shown::NotAsked);
+            }
+        };
+        let mut shown = Shown::NotAsked;
+        for param in &params {
+            let names = |shown: &Shown| {
+                let object = shown.changed().or(subject.object);
+                Subject { object, ..*subject }.names_with(row, param)
+            };
+            match policy.judge(&names(&shown)) {
+                Verdict::Holds => {}
+                Verdict::Not => continue,
+                Verdict::Fails(why) => {
+                    refuse("Invalid", why)?;
+                    continue;
+                }
+            }
+            if let Shown::NotAsked = shown {
+                shown = Shown::Kept;
+            }
+            for mutation in &policy.effect.list {
+                let Some(object) = shown.changed().or(subject.object) else {
+                    break;
+                };
+                let change = policy.change(mutation, &mut names(&shown));
+                let made = change.and_then(|change| {
+                    changed(subject, row, object, Unknown::Refused, |place, object| {
+                        change.make(place, object)
+                    })
+                });
+                match made {
+                    Ok(made) if made == *object => {}
+                    Ok(made) => shown = Shown::Changed(made),
+                    Err(why) => refuse("Invalid", why)?,
+                }
+            }
+        }
+        Ok(shown)
+    }
+
+    fn params<E>(&self, attempt: &Attempt<'_>, policy: &Policy<E>, binding: &Binding) -> Result<Params, ApiError> {
         let (Some((api_version, kind)), Some(reference)) = (&policy.param_kind, &binding.params) else {
             return Ok(Params::Are(vec![Value::Null]));
         };
@@ -145,13 +216,25 @@ impl Engine {
     }
 }
 
+/// The row in whose form a policy wants to see the subject; none if it is not about it by this binding.
+pub(super) fn row<'r, E>(
+    policy: &Policy<E>,
+    binding: &Binding,
+    subject: &Subject<'_>,
+    rows: &[&'r Resource],
+) -> Option<&'r Resource> {
+    let row = policy.scope.row(subject, rows)?;
+    let is_bound = |scope: &Scope| scope.row(subject, rows).is_some();
+    binding.scope.as_ref().is_none_or(is_bound).then_some(row)
+}
+
 /// The parameters of a binding, each for a question of its own.
 enum Params {
     Are(Vec<Value>),
     Missing(String),
 }
 
-fn denied(attempt: &Attempt<'_>, policy: &Policy, binding: &Binding, fault: &Fault) -> ApiError {
+fn denied(attempt: &Attempt<'_>, policy: &Policy<Validations>, binding: &Binding, fault: &Fault) -> ApiError {
     let detail = format!(
         "ValidatingAdmissionPolicy '{}' with binding '{}' denied request: {}",
         policy.name, binding.name, fault.message
@@ -165,5 +248,17 @@ fn denied(attempt: &Attempt<'_>, policy: &Policy, binding: &Binding, fault: &Fau
         },
         reason: fault.reason.clone(),
         message: ApiError::forbidden(attempt.target(), detail).to_string(),
+    })
+}
+
+/// The refusal of a request whose object a policy cannot change.
+fn failed(policy: &Policy<Mutations>, binding: &Binding, reason: &str, why: &str) -> ApiError {
+    ApiError::Denied(Denial {
+        code: 403,
+        reason: reason.to_owned(),
+        message: format!(
+            "policy '{}' with binding '{}' denied request: {why}",
+            policy.name, binding.name
+        ),
     })
 }

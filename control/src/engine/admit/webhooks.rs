@@ -1,81 +1,61 @@
-//! Webhooks are asked: the mutating ones one after the other, the validating ones at once.
+//! Webhooks are asked: a mutating one by itself, the validating ones at once.
 //!
-//! Never here: what an answer means (`admission::webhook`), how a webhook is reached (`reach`).
+//! Never here: what an answer means (`admission::webhook`), how a webhook is reached (`reach`), in which
+//! order objects are changed (`mutation`).
 
 use std::sync::Arc;
 
-use api::{conversion, defaulting, patch, resource::Resource, schema};
+use api::{patch, resource::Resource};
 use futures::future::join_all;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ApiError, Attempt, Engine};
+use super::{
+    ApiError, Attempt, Engine,
+    mutation::{Shown, Unknown, changed},
+};
 use crate::{
     admission::{
         review::Subject,
         scope::{Verdict, judge},
         webhook::{Answer, Answered, FailurePolicy, Phase, Webhook},
     },
-    engine::{create::namespaces, error::chain, fields::not_handled, key, object},
+    engine::{create::namespaces, error::chain, key, object},
     reach::{self, CallError},
 };
 
 impl Engine {
-    /// Lets mutating webhooks change the object.
+    /// Lets a mutating webhook change the object.
     ///
     /// # Errors
-    /// When one refuses, or gives no answer although it must.
-    pub(super) async fn ask_mutating(&self, attempt: &Attempt<'_>, object: &mut Value) -> Result<(), ApiError> {
-        let configured = self.webhooks(attempt, Phase::Mutating)?;
-        if configured.is_empty() || attempt.subresource == "scale" {
-            return Ok(());
+    /// When it refuses, or gives no answer although it must.
+    pub(super) async fn ask_to_mutate(
+        &self,
+        subject: &Subject<'_>,
+        rows: &[&Resource],
+        hook: &Webhook,
+    ) -> Result<Shown, ApiError> {
+        let attempt = subject.attempt;
+        let (Some(row), Some(object)) = (hook.scope.row(subject, rows), subject.object) else {
+            return Ok(Shown::NotAsked);
+        };
+        let Some(answered) = self.ask(Phase::Mutating, hook, row, subject).await? else {
+            return Ok(Shown::NotAsked);
+        };
+        attempt.warnings.extend(answered.warnings);
+        let patch = match answered.answer {
+            Answer::Denied(denial) => return Err(ApiError::Denied(denial)),
+            Answer::Allowed { patch: None } => return Ok(Shown::Kept),
+            Answer::Allowed { patch: Some(patch) } => patch,
+        };
+        let patched = changed(subject, row, object, Unknown::Dropped, |_, object| {
+            patch::json_patch(object, &patch).map_err(|error| format!("the patch cannot be applied: {error}"))
+        });
+        match patched {
+            Ok(patched) if patched == *object => Ok(Shown::Kept),
+            Ok(patched) => Ok(Shown::Changed(patched)),
+            Err(error) => Err(ApiError::Internal(format!("{error}: webhook {:?}", hook.name))),
         }
-        let rows = self.rows_of(attempt.asked);
-        let in_namespace = self.namespace_of(attempt)?;
-        // How many webhooks were asked before the last change: those of them that want to know are asked again, once.
-        let mut outdated = None;
-        for is_again in [false, true] {
-            if is_again && outdated.is_some() {
-                // What webhooks added is completed as the rest was.
-                let before = object.clone();
-                self.complete_new(attempt, object).await?;
-                if *object != before {
-                    outdated = Some(configured.len());
-                }
-            }
-            for (index, hook) in configured.iter().enumerate() {
-                if is_again && !(hook.is_reinvoked && outdated.is_some_and(|outdated| index < outdated)) {
-                    continue;
-                }
-                let subject = Subject {
-                    attempt,
-                    object: Some(object),
-                    in_namespace: in_namespace.as_ref(),
-                };
-                let Some(row) = hook.scope.row(&subject, &rows) else {
-                    continue;
-                };
-                let Some(answered) = self.ask(Phase::Mutating, hook, row, &subject).await? else {
-                    continue;
-                };
-                attempt.warnings.extend(answered.warnings);
-                let patch = match answered.answer {
-                    Answer::Denied(denial) => return Err(ApiError::Denied(denial)),
-                    Answer::Allowed { patch } => patch,
-                };
-                let Some(patch) = patch else { continue };
-                let patched = patched(attempt, &subject, row, object, &patch);
-                let patched =
-                    patched.map_err(|error| ApiError::Internal(format!("{error}: webhook {:?}", hook.name)))?;
-                if patched != *object {
-                    if !is_again {
-                        outdated = Some(index);
-                    }
-                    *object = patched;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Asks validating webhooks.
@@ -93,6 +73,7 @@ impl Engine {
             attempt,
             object: new,
             in_namespace: in_namespace.as_ref(),
+            access: Some(self.access()),
         };
         let chosen = configured
             .iter()
@@ -116,7 +97,7 @@ impl Engine {
         refusal.map_or(Ok(()), Err)
     }
 
-    fn webhooks(&self, attempt: &Attempt<'_>, phase: Phase) -> Result<Vec<Arc<Webhook>>, ApiError> {
+    pub(super) fn webhooks(&self, attempt: &Attempt<'_>, phase: Phase) -> Result<Vec<Arc<Webhook>>, ApiError> {
         if attempt.is_binding() {
             return Ok(Vec::new());
         }
@@ -213,30 +194,4 @@ impl Engine {
         }
         hook.read(phase, &uid, &answer)
     }
-}
-
-/// The object as a webhook's patch makes it, in the form that is stored, with the defaults of its kind.
-fn patched(
-    attempt: &Attempt<'_>,
-    subject: &Subject<'_>,
-    row: &Resource,
-    object: &Value,
-    patch: &[u8],
-) -> Result<Value, String> {
-    let mut shown = subject.shown(row, object).into_owned();
-    let identity = |object: &Value| (object["apiVersion"].clone(), object["kind"].clone());
-    let before = identity(&shown);
-    patch::json_patch(&mut shown, patch).map_err(|error| format!("the patch cannot be applied: {error}"))?;
-    if identity(&shown) != before {
-        return Err("the patch makes another kind of the object".to_owned());
-    }
-    conversion::to_stored(row, &mut shown);
-    let stored = attempt.asked.stored();
-    if row.custom.is_some() {
-        shown["apiVersion"] = stored.api_version().into();
-    }
-    schema::prune(stored, &mut shown);
-    schema::check_types(stored, &shown).map_err(|error| not_handled(stored, &error.to_string()).to_string())?;
-    defaulting::apply(stored, &mut shown);
-    Ok(shown)
 }

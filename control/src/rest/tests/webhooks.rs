@@ -361,3 +361,143 @@ async fn policies_are_in_force_where_they_are_bound() {
     let warning = warned.headers["warning"].to_str().unwrap();
     assert!(warning.contains("with binding 'w': at most 3 letters"), "{warning}");
 }
+
+#[tokio::test]
+async fn mutating_policies_change_what_is_written() {
+    let server = server().await;
+    let put = async |kind: &str, body: Value| {
+        let answer = server
+            .send("POST", &format!("{HOOKS}/{kind}"), &[], body.to_string())
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
+    };
+    let policy = async |name: &str, again: &str, failure: &str, mutation: Value| {
+        let rules = json!([{
+            "operations": ["*"],
+            "apiGroups": ["", "apps"],
+            "apiVersions": ["v1"],
+            "resources": ["configmaps", "deployments/scale"],
+        }]);
+        let spec = json!({
+            "matchConstraints": { "resourceRules": rules },
+            "matchConditions": [{ "name": "mine", "expression": format!("object.metadata.name.startsWith('{failure}')") }],
+            "failurePolicy": if failure == "ignored" { "Ignore" } else { "Fail" },
+            "reinvocationPolicy": again,
+            "mutations": [mutation],
+        });
+        put(
+            "mutatingadmissionpolicies",
+            json!({ "metadata": { "name": name }, "spec": spec }),
+        )
+        .await;
+        put(
+            "mutatingadmissionpolicybindings",
+            json!({ "metadata": { "name": name }, "spec": { "policyName": name } }),
+        )
+        .await;
+    };
+    let configuration = |expression: &str| json!({ "patchType": "ApplyConfiguration", "applyConfiguration": { "expression": expression } });
+    let operations = |expression: &str| json!({ "patchType": "JSONPatch", "jsonPatch": { "expression": expression } });
+    let counted = |label: &str, after: &str| {
+        configuration(&format!(
+            "Object{{metadata: Object.metadata{{labels: {{'{label}': has(object.metadata.labels) && \
+             '{after}' in object.metadata.labels ? 'late' : 'early'}}}}}}"
+        ))
+    };
+    policy("a", "IfNeeded", "seen", counted("a", "c")).await;
+    policy("b", "Never", "seen", counted("b", "c")).await;
+    policy("c", "IfNeeded", "seen", counted("c", "d")).await;
+    policy(
+        "d",
+        "Never",
+        "bad",
+        configuration("Object{data: {'x': object.data.nothing}}"),
+    )
+    .await;
+    policy(
+        "e",
+        "Never",
+        "ignored",
+        operations("[JSONPatch{op: 'remove', path: '/data/nothing'}]"),
+    )
+    .await;
+    policy(
+        "renamed",
+        "Never",
+        "renamed",
+        operations("[JSONPatch{op: 'replace', path: '/metadata/name', value: 'other'}]"),
+    )
+    .await;
+    policy(
+        "f",
+        "Never",
+        "scaled",
+        configuration("Object{spec: Object.spec{replicas: 3}}"),
+    )
+    .await;
+    let make = async |name: &str| {
+        let body = json!({ "metadata": { "name": name }, "data": { "k": "v" } });
+        server.send("POST", CONFIG_MAPS, &[], body.to_string()).await
+    };
+    let seen = make("seen").await;
+    assert_eq!(seen.status, StatusCode::CREATED, "{:?}", seen.bytes);
+    assert_eq!(
+        seen.json()["metadata"]["labels"],
+        json!({ "a": "late", "b": "early", "c": "early" })
+    );
+    assert_eq!(make("ignored").await.status, StatusCode::CREATED);
+    let bad = make("bad").await;
+    assert_eq!(bad.status, StatusCode::FORBIDDEN);
+    assert_eq!(bad.json()["reason"], "Invalid");
+    assert_eq!(
+        bad.json()["message"],
+        "policy 'd' with binding 'd' denied request: expression 'Object{data: {'x': object.data.nothing}}' resulted in \
+         error: no such key: nothing"
+    );
+
+    let renamed = make("renamed").await;
+    assert_eq!(
+        renamed.json()["message"],
+        "policy 'renamed' with binding 'renamed' denied request: the patch gives the object another name or namespace"
+    );
+
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let template = json!({
+        "metadata": { "labels": { "app": "a" } },
+        "spec": { "containers": [{ "name": "a", "image": "x" }] },
+    });
+    let deployment = json!({
+        "metadata": { "name": "scaled" },
+        "spec": { "selector": { "matchLabels": { "app": "a" } }, "template": template },
+    });
+    let made = server.send("POST", deployments, &[], deployment.to_string()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.bytes);
+    let path = format!("{deployments}/scaled/scale");
+    let scale = json!({ "metadata": { "name": "scaled" }, "spec": { "replicas": 2 } });
+    let scaled = server.send("PUT", &path, &[], scale.to_string()).await;
+    assert_eq!(scaled.json()["spec"]["replicas"], 3, "{:?}", scaled.bytes);
+
+    let refused = json!({ "metadata": { "name": "g" }, "spec": {
+        "matchConstraints": { "resourceRules": [] },
+        "reinvocationPolicy": "Never",
+        "variables": [{ "name": "v", "expression": "Object{}" }],
+        "mutations": [configuration("Foo{}")],
+    } });
+    let refused = server
+        .send(
+            "POST",
+            &format!("{HOOKS}/mutatingadmissionpolicies"),
+            &[],
+            refused.to_string(),
+        )
+        .await;
+    let message = refused.json()["message"].to_string();
+    for expected in [
+        "spec.variables[0].expression: Invalid value",
+        "undeclared reference to 'Object' (in container '')",
+        "spec.mutations[0].applyConfiguration.expression: Invalid value",
+        "undeclared reference to 'Foo' (in container '')",
+    ] {
+        assert!(message.contains(expected), "{message} has no {expected}");
+    }
+}
