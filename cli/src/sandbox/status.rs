@@ -47,7 +47,16 @@ pub(crate) struct StatusArguments {
 impl ListArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut rows = Vec::new();
-        for sandbox in registry::all()?
+        let listing = registry::all()?;
+        let is_all = listing.damaged.is_empty();
+        for damaged in listing.damaged {
+            eprintln!(
+                "warning: {:#}; `skep sandbox delete --name NAME --data-dir DIR` removes such a sandbox",
+                anyhow::Error::from(damaged)
+            );
+        }
+        for sandbox in listing
+            .sandboxes
             .into_iter()
             .filter(|sandbox| self.name.as_deref().is_none_or(|name| name == sandbox.name.as_str()))
         {
@@ -82,10 +91,10 @@ impl ListArguments {
                     }
                     table.row(cells);
                 }
-                if rows.is_empty() {
-                    eprintln!("No sandboxes; `skep sandbox create` makes one.");
-                } else {
+                if !rows.is_empty() {
                     out!("{table}");
+                } else if is_all {
+                    eprintln!("No sandboxes; `skep sandbox create` makes one.");
                 }
             }
         }
