@@ -80,7 +80,7 @@ impl UpArguments {
             write_json(&file, &identity)?;
         }
         let record = Record::new(units.iter().map(|unit| unit.name.clone()));
-        let publish = record.begin(data_dir.join(RECORD));
+        let publish = record.begin(data_dir.join(RECORD)).publish();
         let kubeconfig = link_kubeconfig(&data_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::config::Kubeconfig;
 
 use super::{
-    NameArgument, delete,
+    NameArgument, control_socket, delete,
     name::SandboxName,
     registry::{self, Sandbox},
     supervisor, underlay,
@@ -188,7 +188,7 @@ impl CreateArguments {
 
 /// Waits a moment, or fails when there is no time left or a process keeps dying.
 fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::Result<()> {
-    let state = sandbox.processes()?.checked();
+    let state = control_socket::status(sandbox)?.checked();
     if let Some(failing) = state
         .processes
         .iter()

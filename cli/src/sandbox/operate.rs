@@ -98,7 +98,7 @@ fn places(sandbox: &Sandbox, targets: &[String]) -> anyhow::Result<Vec<usize>> {
 }
 
 fn not_running(sandbox: &Sandbox) -> anyhow::Result<Vec<String>> {
-    let state = sandbox.processes()?.checked();
+    let state = control_socket::status(sandbox)?.checked();
     let stopped = state
         .processes
         .into_iter()

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{
-    NameArgument,
+    NameArgument, control_socket,
     registry::{self, Sandbox},
     supervisor,
 };
@@ -61,7 +61,7 @@ impl ListArguments {
             .filter(|sandbox| self.name.as_deref().is_none_or(|name| name == sandbox.name.as_str()))
         {
             // One that cannot be read hides none of the others.
-            let state = match sandbox.processes() {
+            let state = match control_socket::status(&sandbox) {
                 Ok(record) => overall(&record.checked()),
                 Err(error) => {
                     eprintln!("warning: {}: {:#}", sandbox.name, anyhow::Error::from(error));
@@ -131,7 +131,7 @@ fn overall(state: &Record) -> &'static str {
 impl StatusArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let sandbox = registry::find(&self.name.name)?;
-        let state = sandbox.processes()?.checked();
+        let state = control_socket::status(&sandbox)?.checked();
         match self.output {
             Some(Format::Json) => print_json(&document(&sandbox, &state))?,
             Some(Format::Yaml) => print_yaml(&document(&sandbox, &state))?,
