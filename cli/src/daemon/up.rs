@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{API_PORT, DATA_DIR, server_arguments::ClusterArguments};
+use super::{API_PORT, DATA_DIR, mistakes, server_arguments::ClusterArguments};
 use crate::{
     logging::{LogArguments, LogFormat},
     supervise::{self, Output, Supervised, Supervisor, Unit, record::Record},
@@ -54,6 +54,13 @@ pub(crate) struct UpArguments {
 impl UpArguments {
     /// Runs until SIGINT or SIGTERM, then stops both. Pods stay, as they do when a node's agent is upgraded.
     pub(crate) fn run(self, log: &LogArguments) -> anyhow::Result<ExitCode> {
+        mistakes::check_cluster(&self.cluster)?;
+        mistakes::check_known_port(self.listen)?;
+        let node_name = match &self.node_name {
+            Some(name) => name.clone(),
+            None => super::host_name()?,
+        };
+        mistakes::check_node_name(&node_name)?;
         let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
         fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
         let Some(_only_one) = supervise::lock(&data_dir.join(LOCK))? else {
@@ -69,10 +76,6 @@ impl UpArguments {
                 self.listen
             )
         })?);
-        let node_name = match &self.node_name {
-            Some(name) => name.clone(),
-            None => super::host_name()?,
-        };
         let units = self.units(&data_dir, &node_name, log)?;
         let (file, identity) = (data_dir.join(IDENTITY), Identity { node_name });
         // What is there as it should be is left: a cluster must start on a full disk.

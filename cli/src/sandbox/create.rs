@@ -48,7 +48,7 @@ pub(crate) struct CreateArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The server's port, on the bridge's address.
-    #[arg(long, default_value_t = API_PORT)]
+    #[arg(long, default_value_t = API_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// How long a node may be silent before it is marked as not ready; at least 1s.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_grace)]
