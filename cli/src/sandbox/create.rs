@@ -33,8 +33,6 @@ const DATA_DIR: &str = "/var/lib/skep/sandboxes";
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 /// A process that was restarted this often does not come up by itself: its log is shown.
 const RESTARTS_TELLING: u32 = 3;
-/// Lines of a log that are shown.
-const LOG_LINES: usize = 5;
 
 /// Make a cluster and wait until its nodes are ready.
 #[derive(Debug, Clone, clap::Args)]
@@ -197,7 +195,7 @@ fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::
         bail!(
             "{} keeps ending; its log ends with\n{}",
             failing.unit,
-            log_tail(sandbox, &failing.unit)
+            supervisor::log_tail(sandbox, &failing.unit)
         );
     }
     if Instant::now() > deadline {
@@ -205,16 +203,6 @@ fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::
     }
     std::thread::sleep(LOOK_INTERVAL);
     Ok(())
-}
-
-fn log_tail(sandbox: &Sandbox, unit: &str) -> String {
-    let content = fs::read_to_string(supervisor::log_file(sandbox, unit)).unwrap_or_default();
-    let lines: Vec<&str> = content.lines().collect();
-    let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
-    tail.iter()
-        .map(|line| format!("  {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 async fn ready_nodes(connection: &Connection) -> anyhow::Result<usize> {

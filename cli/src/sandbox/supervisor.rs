@@ -39,6 +39,8 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a new supervisor may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Lines of a log that are shown.
+const LOG_LINES: usize = 5;
 /// How often a record that could not be written is written again: whoever frees the disk wants the next supervisor to
 /// know what runs.
 const WRITE_AGAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -229,6 +231,17 @@ fn keeper(sandbox: &Sandbox) -> Unit {
 /// Where the output of a process goes.
 pub(super) fn log_file(sandbox: &Sandbox, unit: &str) -> PathBuf {
     sandbox.log_dir().join(format!("{unit}.log"))
+}
+
+/// The last lines that a process wrote, indented.
+pub(super) fn log_tail(sandbox: &Sandbox, unit: &str) -> String {
+    let content = fs::read_to_string(log_file(sandbox, unit)).unwrap_or_default();
+    let lines: Vec<&str> = content.lines().collect();
+    let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    tail.iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn server_command(sandbox: &Sandbox) -> Vec<OsString> {
