@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::config::Kubeconfig;
 
 use super::{
-    NameArgument, control_socket, delete,
+    NameArgument, control_socket, delete, interruption,
     name::SandboxName,
     registry::{self, Sandbox},
     supervisor, underlay,
@@ -63,6 +63,7 @@ impl CreateArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         super::require_root()?;
         let _operation = registry::lock_operation(&self.name.name)?;
+        interruption::explain(self.name.name.clone())?;
         let progress = Progress::start(&format!("Creating the sandbox {}", self.name.name));
         let sandbox = self.claim()?;
         if let Err(error) = self.build(&sandbox, &progress) {
