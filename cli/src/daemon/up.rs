@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{API_PORT, DATA_DIR, mistakes, server_arguments::ClusterArguments};
@@ -92,15 +93,18 @@ impl UpArguments {
         runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
             let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-            let supervisor = Supervisor::start(
+            let ending = CancellationToken::new();
+            let supervisor = Supervisor::start_until(
                 units.into_iter().map(|unit| (unit, Supervised::Started)).collect(),
                 publish,
+                ending.clone(),
             );
             info!(kubeconfig = %kubeconfig.display(), "a server and an agent are starting");
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            ending.cancel();
             info!("stopping; pods keep running");
             supervisor.shut_down().await;
             Ok(ExitCode::SUCCESS)
