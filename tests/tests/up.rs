@@ -220,6 +220,10 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
         !second.status.success() && said.contains("listen on 0.0.0.0:6443"),
         "{said}"
     );
+    assert!(
+        !cluster.directory.path().join("other").exists(),
+        "who is refused makes nothing"
+    );
 
     // Pods outlive an orderly end.
     assert!(cluster.end(Signal::SIGTERM).success());

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -63,13 +63,10 @@ impl UpArguments {
         };
         mistakes::check_node_name(&node_name)?;
         let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
-        fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
-        let Some(_only_one) = supervise::lock(&data_dir.join(LOCK))? else {
-            bail!(
-                "another `skep up` runs with the data directory {}; stop it, or give this one another --data-dir",
-                data_dir.display()
-            );
-        };
+        // Before anything is made, which would stay, and before the port is tried, which the other one has.
+        if supervise::is_locked(&data_dir.join(LOCK))? {
+            return Err(occupied(&data_dir));
+        }
         // The server would say the same in its log, again and again.
         drop(TcpListener::bind(self.listen).with_context(|| {
             format!(
@@ -77,6 +74,8 @@ impl UpArguments {
                 self.listen
             )
         })?);
+        fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
+        let _only_one = supervise::lock(&data_dir.join(LOCK))?.ok_or_else(|| occupied(&data_dir))?;
         let units = self.units(&data_dir, &node_name, log)?;
         let (file, identity) = (data_dir.join(IDENTITY), Identity { node_name });
         // What is there as it should be is left: a cluster must start on a full disk.
@@ -179,6 +178,13 @@ impl UpArguments {
             unit("agent", agent, Some(token_file)),
         ])
     }
+}
+
+fn occupied(data_dir: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "another `skep up` runs with the data directory {}; stop it, or give this one another --data-dir",
+        data_dir.display()
+    )
 }
 
 /// What `skep down` must know of an earlier `skep up`.
