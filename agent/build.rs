@@ -33,7 +33,6 @@ fn main() -> ExitCode {
     for path in ["../dataplane-ebpf/src", "../dataplane-ebpf/Cargo.toml"] {
         println!("cargo::rerun-if-changed={path}");
     }
-    println!("cargo::rerun-if-env-changed=PATH");
     match build() {
         Ok(object) => {
             println!("cargo::rustc-env=SKEP_DATAPLANE_OBJECT={}", object.display());
@@ -76,11 +75,23 @@ fn build() -> Result<PathBuf, String> {
     let mut failures = String::new();
     for toolchain in &usable {
         match compile(toolchain, &workspace, &target_dir, &linker) {
-            Ok(object) => return Ok(object),
+            Ok(object) => {
+                depend_on([&linker, &toolchain.cargo, &toolchain.rustc]);
+                return Ok(object);
+            }
             Err(failure) => failures.push_str(&format!("with {}:\n{failure}\n", toolchain.name)),
         }
     }
     Err(format!("the eBPF object does not build\n{failures}"))
+}
+
+/// Builds again when one of these tools changes. Not when PATH does: a shell in which it is longer finds the same tools,
+/// and a build that failed for want of one is tried again anyway.
+fn depend_on(tools: [&PathBuf; 3]) {
+    // Where only a name is known cargo watches its own compiler itself; a file that is not there would always be newer.
+    for tool in tools.into_iter().filter(|tool| tool.is_absolute() && tool.is_file()) {
+        println!("cargo::rerun-if-changed={}", tool.display());
+    }
 }
 
 /// bpf-linker in PATH, or where `cargo install` puts it.

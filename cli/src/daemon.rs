@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 pub(crate) mod agent_arguments;
 pub(crate) mod down;
+mod mistakes;
 mod oidc_arguments;
 pub(crate) mod server_arguments;
 pub(crate) mod up;

@@ -131,7 +131,21 @@ fn shown(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     let is_servers =
         text.starts_with("Error from server") || text.starts_with("The ") && text.contains(" is invalid: ");
+    let text = legible(&text);
     if is_servers { text } else { format!("error: {text}") }
+}
+
+/// What may quote a file, without the characters that a terminal takes as orders. Lines stay.
+fn legible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            character if character.is_control() => shown.extend(character.escape_default()),
+            character => shown.push(character),
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -141,5 +155,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_give_a_terminal_no_orders() {
+        let error = anyhow::anyhow!("line 1\n\tm\u{fc}de").context("decode \u{1b}[2J\u{9b}\u{7}");
+        assert_eq!(
+            super::shown(&error),
+            "error: decode \\u{1b}[2J\\u{9b}\\u{7}: line 1\n\tm\u{fc}de"
+        );
     }
 }

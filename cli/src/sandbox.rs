@@ -14,6 +14,7 @@ mod control_socket;
 mod create;
 mod delete;
 mod execute;
+mod interruption;
 mod keeper;
 mod load;
 pub(crate) mod name;

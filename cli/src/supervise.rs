@@ -5,6 +5,7 @@
 
 use std::{
     fs::{File, TryLockError},
+    io,
     path::Path,
 };
 
@@ -30,5 +31,36 @@ pub(crate) fn lock(path: &Path) -> anyhow::Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// Whether a supervisor holds this lock. Makes nothing.
+pub(crate) fn is_locked(path: &Path) -> anyhow::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).with_context(|| format!("open {}", path.display())),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_at_a_lock_makes_none_and_tells_of_its_holder() {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let path = directory.path().join("lock");
+        assert!(!is_locked(&path).expect("look"));
+        assert!(!path.exists());
+        let held = lock(&path).expect("lock").expect("it is free");
+        assert!(is_locked(&path).expect("look"));
+        drop(held);
+        assert!(!is_locked(&path).expect("look"));
     }
 }

@@ -14,6 +14,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::auth::OidcConfig;
 
+/// Length of the prefix of one node's range of pod addresses: 254 pods, twice what Kubernetes puts on a node.
+pub const NODE_PREFIX_LENGTH: u8 = 24;
 /// As kube-controller-manager's `--cluster-signing-duration`: a year.
 const SIGNING_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// As in Kubernetes.

@@ -45,8 +45,6 @@ pub use bootstrap::BootstrapError;
 #[cfg(test)]
 pub(crate) use registration::{flow_schemas, priority_levels};
 
-/// Length of the prefix of one node's range of pod addresses: 254 pods, twice what Kubernetes puts on a node.
-const NODE_PREFIX_LENGTH: u8 = 24;
 /// How long what is under way may take after the server was told to stop.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 /// The path of the node stream's gRPC service.
@@ -385,7 +383,7 @@ fn planner_config(config: &ServerConfig, port: u16, authority: &Authority) -> Pl
     PlannerConfig {
         started: Timestamp::now(),
         cluster_cidr: config.cluster_cidr,
-        node_prefix_length: NODE_PREFIX_LENGTH,
+        node_prefix_length: crate::config::NODE_PREFIX_LENGTH,
         service_cidr: config.service_cidr,
         dns_ip: config.dns_ip,
         api_endpoint: SocketAddr::new(reachable_ip(config), port),

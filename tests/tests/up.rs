@@ -189,6 +189,7 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
     let taken = listener.local_addr().expect("its address").to_string();
     let (success, said) = elsewhere("up", &["--listen", &taken]);
     assert!(!success && said.contains(&format!("listen on {taken}")), "{said}");
+    assert!(!other.exists(), "who is refused makes nothing");
     cluster.up();
     for archive in images::write_all(cluster.directory.path()) {
         let mut import = Command::new(programs::skep());
@@ -225,6 +226,7 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
 
     let (success, said) = elsewhere("up", &["--listen", "127.0.0.1:17444"]);
     assert!(!success && said.contains("node of another cluster"), "{said}");
+    assert!(!other.exists(), "who is refused makes nothing");
     // A node of the same name that never came into being takes nothing of this one along.
     std::fs::create_dir_all(other.join("agent")).expect("make");
     let (success, said) = elsewhere("down", &["--purge", "--node-name", &cluster.node]);

@@ -254,7 +254,7 @@ where
 }
 
 /// The cause a person can act on is the last of the chain: "Connection refused", "certificate has expired".
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -68,6 +68,12 @@ impl FileArguments {
 
     /// The file itself, or the manifests in the directory, in order.
     fn files(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        let is_url = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+        if let Some(url) = path.to_str().filter(|text| is_url(text)) {
+            bail!(
+                "-f takes no URLs: fetch it first, as in `curl -L {url}`, and give what comes as a file or with `-f -`"
+            );
+        }
         if !path.is_dir() {
             return Ok(vec![path.to_owned()]);
         }
@@ -168,6 +174,19 @@ mod tests {
             .map(|object| object["kind"].clone())
             .collect();
         assert_eq!(kinds, ["A", "B", "C", "D"]);
+    }
+
+    #[test]
+    fn a_url_is_refused_as_one() {
+        let files = FileArguments {
+            filename: vec!["https://example.org/a.yaml".into()],
+            recursive: false,
+        };
+        let error = files.read().expect_err("nothing is fetched").to_string();
+        assert!(
+            error.starts_with("-f takes no URLs") && error.contains("curl -L https://example.org/a.yaml"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::DATA_DIR;
+use super::{DATA_DIR, mistakes};
 
 /// Where programs and maps are pinned unless somebody says otherwise.
 const BPFFS: &str = "/sys/fs/bpf/skep";
@@ -82,6 +82,7 @@ impl AgentArguments {
             bail!("--server {}: give the server as https://ADDRESS:PORT", self.server);
         }
         let config = self.node.config(self.server, token)?;
+        mistakes::check_node_name(&config.node_name)?;
         super::run_until_signal(|cancel| agent::run(config, cancel))
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{API_PORT, DATA_DIR, oidc_arguments::OidcArguments};
+use super::{API_PORT, DATA_DIR, mistakes, oidc_arguments::OidcArguments};
 
 /// An audit log's size where none is chosen: what kube-apiserver's 0 means.
 const AUDIT_LOG_MB: u64 = 100;
@@ -214,6 +214,7 @@ impl ClusterArguments {
 impl ServerArguments {
     /// Runs the server until it is told to stop.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        mistakes::check_cluster(&self.cluster)?;
         let config = self.config()?;
         super::run_until_signal(|cancel| control::run(config, cancel))
     }

@@ -12,9 +12,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{API_PORT, DATA_DIR, server_arguments::ClusterArguments};
+use super::{API_PORT, DATA_DIR, mistakes, server_arguments::ClusterArguments};
 use crate::{
     logging::{LogArguments, LogFormat},
     supervise::{self, Output, Supervised, Supervisor, Unit, record::Record},
@@ -54,14 +55,18 @@ pub(crate) struct UpArguments {
 impl UpArguments {
     /// Runs until SIGINT or SIGTERM, then stops both. Pods stay, as they do when a node's agent is upgraded.
     pub(crate) fn run(self, log: &LogArguments) -> anyhow::Result<ExitCode> {
-        let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
-        fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
-        let Some(_only_one) = supervise::lock(&data_dir.join(LOCK))? else {
-            bail!(
-                "another `skep up` runs with the data directory {}; stop it, or give this one another --data-dir",
-                data_dir.display()
-            );
+        mistakes::check_cluster(&self.cluster)?;
+        mistakes::check_known_port(self.listen)?;
+        let node_name = match &self.node_name {
+            Some(name) => name.clone(),
+            None => super::host_name()?,
         };
+        mistakes::check_node_name(&node_name)?;
+        let data_dir = std::path::absolute(&self.data_dir).context("resolve --data-dir")?;
+        // Before anything is made, which would stay, and before the port is tried, which the other one has.
+        if supervise::is_locked(&data_dir.join(LOCK))? {
+            return Err(occupied(&data_dir));
+        }
         if let Some(other) = agent::claim::other_owner(&data_dir.join(AGENT)) {
             bail!(
                 "this host is the node of another cluster, whose agent has the data directory {}; `skep down --data-dir \
@@ -76,10 +81,8 @@ impl UpArguments {
                 self.listen
             )
         })?);
-        let node_name = match &self.node_name {
-            Some(name) => name.clone(),
-            None => super::host_name()?,
-        };
+        fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
+        let _only_one = supervise::lock(&data_dir.join(LOCK))?.ok_or_else(|| occupied(&data_dir))?;
         let units = self.units(&data_dir, &node_name, log)?;
         let (file, identity) = (data_dir.join(IDENTITY), Identity { node_name });
         // What is there as it should be is left: a cluster must start on a full disk.
@@ -87,7 +90,7 @@ impl UpArguments {
             write_json(&file, &identity)?;
         }
         let record = Record::new(units.iter().map(|unit| unit.name.clone()));
-        let publish = record.begin(data_dir.join(RECORD));
+        let publish = record.begin(data_dir.join(RECORD)).publish();
         let kubeconfig = link_kubeconfig(&data_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -96,15 +99,18 @@ impl UpArguments {
         runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
             let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-            let supervisor = Supervisor::start(
+            let ending = CancellationToken::new();
+            let supervisor = Supervisor::start_until(
                 units.into_iter().map(|unit| (unit, Supervised::Started)).collect(),
                 publish,
+                ending.clone(),
             );
             info!(kubeconfig = %kubeconfig.display(), "a server and an agent are starting");
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            ending.cancel();
             info!("stopping; pods keep running");
             supervisor.shut_down().await;
             Ok(ExitCode::SUCCESS)
@@ -179,6 +185,13 @@ impl UpArguments {
             unit("agent", agent, Some(token_file)),
         ])
     }
+}
+
+fn occupied(data_dir: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "another `skep up` runs with the data directory {}; stop it, or give this one another --data-dir",
+        data_dir.display()
+    )
 }
 
 /// What `skep down` must know of an earlier `skep up`.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::config::Kubeconfig;
 
 use super::{
-    NameArgument, delete,
+    NameArgument, control_socket, delete, interruption,
     name::SandboxName,
     registry::{self, Sandbox},
     supervisor, underlay,
@@ -33,8 +33,6 @@ const DATA_DIR: &str = "/var/lib/skep/sandboxes";
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 /// A process that was restarted this often does not come up by itself: its log is shown.
 const RESTARTS_TELLING: u32 = 3;
-/// Lines of a log that are shown.
-const LOG_LINES: usize = 5;
 
 /// Make a cluster and wait until its nodes are ready.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,7 +46,7 @@ pub(crate) struct CreateArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The server's port, on the bridge's address.
-    #[arg(long, default_value_t = API_PORT)]
+    #[arg(long, default_value_t = API_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// How long a node may be silent before it is marked as not ready; at least 1s.
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_grace)]
@@ -65,6 +63,7 @@ impl CreateArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         super::require_root()?;
         let _operation = registry::lock_operation(&self.name.name)?;
+        interruption::explain(self.name.name.clone())?;
         let progress = Progress::start(&format!("Creating the sandbox {}", self.name.name));
         let sandbox = self.claim()?;
         if let Err(error) = self.build(&sandbox, &progress) {
@@ -111,7 +110,8 @@ impl CreateArguments {
             return Err(occupied(&data_dir, &other.name));
         }
         let held = registry::lock()?;
-        let others = registry::all()?;
+        // The range of a damaged entry is known from its bridge's routes.
+        let others = registry::all()?.sandboxes;
         if let Some(other) = others
             .iter()
             .find(|other| other.data_dir == data_dir && other.name != name)
@@ -187,7 +187,7 @@ impl CreateArguments {
 
 /// Waits a moment, or fails when there is no time left or a process keeps dying.
 fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::Result<()> {
-    let state = sandbox.processes()?.checked();
+    let state = control_socket::status(sandbox)?.checked();
     if let Some(failing) = state
         .processes
         .iter()
@@ -196,7 +196,7 @@ fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::
         bail!(
             "{} keeps ending; its log ends with\n{}",
             failing.unit,
-            log_tail(sandbox, &failing.unit)
+            supervisor::log_tail(sandbox, &failing.unit)
         );
     }
     if Instant::now() > deadline {
@@ -204,16 +204,6 @@ fn look_again(sandbox: &Sandbox, deadline: Instant, situation: &str) -> anyhow::
     }
     std::thread::sleep(LOOK_INTERVAL);
     Ok(())
-}
-
-fn log_tail(sandbox: &Sandbox, unit: &str) -> String {
-    let content = fs::read_to_string(supervisor::log_file(sandbox, unit)).unwrap_or_default();
-    let lines: Vec<&str> = content.lines().collect();
-    let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
-    tail.iter()
-        .map(|line| format!("  {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 async fn ready_nodes(connection: &Connection) -> anyhow::Result<usize> {

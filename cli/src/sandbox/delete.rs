@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct DeleteArguments {
     #[command(flatten)]
     name: NameArgument,
-    /// Its data directory: only needed after a reboot, when this machine no longer knows its sandboxes.
+    /// Its data directory: only needed when this machine no longer knows the sandbox, as after a reboot.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Succeed if there is no such sandbox.
@@ -38,11 +38,14 @@ impl DeleteArguments {
         let _operation = registry::lock_operation(&self.name.name)?;
         let sandbox = match registry::find(&self.name.name) {
             Ok(sandbox) => sandbox,
-            Err(error @ RegistryError::Unknown { .. }) => match self.find_in_data_dir()? {
-                Some(sandbox) => sandbox,
-                None if self.ignore_not_found => return Ok(ExitCode::SUCCESS),
-                None => return Err(error.into()),
-            },
+            Err(error @ (RegistryError::Unknown { .. } | RegistryError::Damaged { .. })) => {
+                let is_unknown = matches!(error, RegistryError::Unknown { .. });
+                match self.find_in_data_dir()? {
+                    Some(sandbox) => sandbox,
+                    None if is_unknown && self.ignore_not_found => return Ok(ExitCode::SUCCESS),
+                    None => return Err(error.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         let progress = Progress::start(&format!("Deleting the sandbox {}", sandbox.name));

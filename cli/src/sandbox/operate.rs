@@ -1,12 +1,11 @@
 //! `skep sandbox stop` and `start`.
 
 use std::{
-    net::{SocketAddr, TcpStream},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{
     NameArgument,
@@ -14,10 +13,13 @@ use super::{
     registry::{self, Sandbox},
     supervisor,
 };
-use crate::supervise::record::Phase;
+use crate::{
+    client::{ConnectionArguments, connection::RequestError},
+    supervise::record::{Phase, ProcessRecord},
+};
 
-/// How long a server may take to open its store and listen.
-const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+/// How long a server may take to open its store and answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 /// How often we look whether it does.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -66,9 +68,10 @@ impl StartArguments {
             self.targets
         };
         for (unit, target) in places(&sandbox, &targets)?.into_iter().zip(&targets) {
+            let restarts_before = server_of(&sandbox)?.restarts;
             control_socket::ask(&sandbox, Request::Start { unit })?;
             if target == "server" {
-                wait_until_it_listens(&sandbox)?;
+                wait_until_it_answers(&sandbox, restarts_before)?;
             }
             outln!("{target} started");
         }
@@ -76,18 +79,42 @@ impl StartArguments {
     }
 }
 
-/// Whoever starts the server wants to talk to it next.
-fn wait_until_it_listens(sandbox: &Sandbox) -> anyhow::Result<()> {
-    let address = SocketAddr::from((sandbox.server_address(), sandbox.api_port));
-    let deadline = Instant::now() + LISTENS_WITHIN;
-    while let Err(error) = TcpStream::connect_timeout(&address, LISTENS_WITHIN) {
+/// Whoever starts the server wants to talk to it next. That it has ended is an error, not a reason to wait for its
+/// restart.
+fn wait_until_it_answers(sandbox: &Sandbox, restarts_before: u32) -> anyhow::Result<()> {
+    let deadline = Instant::now() + ANSWERS_WITHIN;
+    let runtime = super::runtime()?;
+    while let Err(error) = runtime.block_on(greet(sandbox)) {
+        let server = server_of(sandbox)?;
+        if server.restarts > restarts_before {
+            bail!(
+                "the server ended ({}); its log ends with\n{}",
+                server.last_end.as_deref().unwrap_or("nobody saw how"),
+                supervisor::log_tail(sandbox, &server.unit)
+            );
+        }
         if Instant::now() > deadline {
             let log = supervisor::log_file(sandbox, "server");
-            return Err(error).with_context(|| format!("the server does not listen; its log is {}", log.display()));
+            return Err(error).with_context(|| format!("the server does not answer; its log is {}", log.display()));
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
     Ok(())
+}
+
+/// Ok if it is this sandbox's server that answers, whatever it says: another program may listen on its port.
+async fn greet(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let kubeconfig = sandbox.server_dir().join("kubeconfig");
+    let connection = ConnectionArguments::for_kubeconfig(&kubeconfig).connect().await?;
+    match connection.get_json("/version").await {
+        Ok(_) | Err(RequestError::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn server_of(sandbox: &Sandbox) -> anyhow::Result<ProcessRecord> {
+    let mut processes = control_socket::status(sandbox)?.processes.into_iter();
+    processes.next().context("the record has no server")
 }
 
 fn places(sandbox: &Sandbox, targets: &[String]) -> anyhow::Result<Vec<usize>> {
@@ -98,7 +125,7 @@ fn places(sandbox: &Sandbox, targets: &[String]) -> anyhow::Result<Vec<usize>> {
 }
 
 fn not_running(sandbox: &Sandbox) -> anyhow::Result<Vec<String>> {
-    let state = sandbox.processes()?.checked();
+    let state = control_socket::status(sandbox)?.checked();
     let stopped = state
         .processes
         .into_iter()

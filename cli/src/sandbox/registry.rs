@@ -53,6 +53,14 @@ pub(crate) enum RegistryError {
     Unknown { name: SandboxName },
     #[error("the sandbox {name} exists already (its data is in {}); delete it with `skep sandbox delete --name {name}`, or give this one another --name", data_dir.display())]
     Exists { name: SandboxName, data_dir: PathBuf },
+    #[error(
+        "what this machine knows of the sandbox {name} cannot be used; `skep sandbox delete --name {name} --data-dir DIR` removes the sandbox by what its data directory says, and copying DIR/{COPY} over the damaged file mends it"
+    )]
+    Damaged {
+        name: SandboxName,
+        #[source]
+        source: FileError,
+    },
     #[error(transparent)]
     File(#[from] FileError),
     #[error("access {}", path.display())]
@@ -180,38 +188,56 @@ pub(crate) fn lock_operation(name: &SandboxName) -> Result<Operation, RegistryEr
     })
 }
 
-/// All sandboxes, by name.
-pub(crate) fn all() -> Result<Vec<Sandbox>, RegistryError> {
-    let entries = match fs::read_dir(DIRECTORY) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => {
-            return Err(RegistryError::Io {
-                path: DIRECTORY.into(),
-                source,
-            });
-        }
+/// What this machine knows of its sandboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// By name.
+    pub(crate) sandboxes: Vec<Sandbox>,
+    /// One for each entry that cannot be read, which hides none of the others.
+    pub(crate) damaged: Vec<FileError>,
+}
+
+/// All sandboxes.
+pub(crate) fn all() -> Result<Listing, RegistryError> {
+    all_in(Path::new(DIRECTORY))
+}
+
+fn all_in(directory: &Path) -> Result<Listing, RegistryError> {
+    let failed = |source| RegistryError::Io {
+        path: directory.to_owned(),
+        source,
     };
-    let mut sandboxes = Vec::new();
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Listing::default()),
+        Err(source) => return Err(failed(source)),
+    };
+    let mut listing = Listing::default();
     for entry in entries {
-        let path = entry
-            .map_err(|source| RegistryError::Io {
-                path: DIRECTORY.into(),
-                source,
-            })?
-            .path();
+        let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            // Deleted between being listed and being read.
-            sandboxes.extend(read_json(&path)?);
+            match read_json(&path) {
+                Ok(Some(sandbox)) => listing.sandboxes.push(sandbox),
+                // Deleted between being listed and being read.
+                Ok(None) => {}
+                Err(error) => listing.damaged.push(error),
+            }
         }
     }
-    sandboxes.sort_by(|one: &Sandbox, two| one.name.cmp(&two.name));
-    Ok(sandboxes)
+    listing.sandboxes.sort_by(|one, two| one.name.cmp(&two.name));
+    Ok(listing)
 }
 
 /// The sandbox of this name.
 pub(crate) fn find(name: &SandboxName) -> Result<Sandbox, RegistryError> {
-    read_json(&entry_path(name))?.ok_or_else(|| RegistryError::Unknown { name: name.clone() })
+    read_entry(name)?.ok_or_else(|| RegistryError::Unknown { name: name.clone() })
+}
+
+fn read_entry(name: &SandboxName) -> Result<Option<Sandbox>, RegistryError> {
+    read_json(&entry_path(name)).map_err(|source| RegistryError::Damaged {
+        name: name.clone(),
+        source,
+    })
 }
 
 /// The sandbox whose data directory this is: what is left to go by after a reboot.
@@ -221,14 +247,13 @@ pub(crate) fn find_in(data_dir: &Path) -> Result<Option<Sandbox>, RegistryError>
 
 /// Claims the name.
 pub(crate) fn add(_held: &Lock, sandbox: &Sandbox) -> Result<(), RegistryError> {
-    let path = entry_path(&sandbox.name);
-    if let Some(other) = read_json::<Sandbox>(&path)? {
+    if let Some(other) = read_entry(&sandbox.name)? {
         return Err(RegistryError::Exists {
             name: other.name,
             data_dir: other.data_dir,
         });
     }
-    Ok(write_json(&path, sandbox)?)
+    Ok(write_json(&entry_path(&sandbox.name), sandbox)?)
 }
 
 /// Puts a copy beside the data.
@@ -253,4 +278,55 @@ pub(crate) fn remove(sandbox: &Sandbox) -> Result<(), RegistryError> {
 
 fn entry_path(name: &SandboxName) -> PathBuf {
     Path::new(DIRECTORY).join(format!("{name}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_entry_hides_no_other() {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let sandbox = |name: &str| Sandbox {
+            name: name.parse().expect("valid"),
+            nodes: 1,
+            data_dir: "/data".into(),
+            made_data_dir: true,
+            subnet: "198.18.0.0/24".parse().expect("valid"),
+            api_port: 6443,
+            skep: "/bin/skep".into(),
+            node_grace_period_ms: 1000,
+            not_ready_toleration_ms: 1000,
+            created: Timestamp::UNIX_EPOCH,
+        };
+        for name in ["b", "a"] {
+            write_json(&directory.path().join(format!("{name}.json")), &sandbox(name)).expect("write");
+        }
+        fs::write(directory.path().join("broken.json"), "{").expect("write");
+        fs::write(directory.path().join(".lock"), "").expect("write");
+        let listing = all_in(directory.path()).expect("read");
+        assert_eq!(listing.sandboxes, [sandbox("a"), sandbox("b")]);
+        let [damaged] = listing.damaged.as_slice() else {
+            panic!("{:?}", listing.damaged)
+        };
+        assert!(damaged.to_string().contains("broken.json is damaged"), "{damaged}");
+    }
+
+    #[test]
+    fn a_damaged_entry_names_the_remedy() {
+        let source = serde_json::from_str::<Sandbox>("{").expect_err("it is no sandbox");
+        let name: SandboxName = "trb".parse().expect("valid");
+        let path = entry_path(&name);
+        let error = RegistryError::Damaged {
+            name,
+            source: FileError::Broken { path, source },
+        };
+        let said = format!("{:#}", anyhow::Error::from(error));
+        for part in [
+            "delete --name trb --data-dir DIR",
+            "/run/skep/sandboxes/trb.json is damaged",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
 }

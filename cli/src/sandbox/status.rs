@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{
-    NameArgument,
+    NameArgument, control_socket,
     registry::{self, Sandbox},
     supervisor,
 };
@@ -47,12 +47,21 @@ pub(crate) struct StatusArguments {
 impl ListArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut rows = Vec::new();
-        for sandbox in registry::all()?
+        let listing = registry::all()?;
+        let is_all = listing.damaged.is_empty();
+        for damaged in listing.damaged {
+            eprintln!(
+                "warning: {:#}; `skep sandbox delete --name NAME --data-dir DIR` removes such a sandbox",
+                anyhow::Error::from(damaged)
+            );
+        }
+        for sandbox in listing
+            .sandboxes
             .into_iter()
             .filter(|sandbox| self.name.as_deref().is_none_or(|name| name == sandbox.name.as_str()))
         {
             // One that cannot be read hides none of the others.
-            let state = match sandbox.processes() {
+            let state = match control_socket::status(&sandbox) {
                 Ok(record) => overall(&record.checked()),
                 Err(error) => {
                     eprintln!("warning: {}: {:#}", sandbox.name, anyhow::Error::from(error));
@@ -82,10 +91,10 @@ impl ListArguments {
                     }
                     table.row(cells);
                 }
-                if rows.is_empty() {
-                    eprintln!("No sandboxes; `skep sandbox create` makes one.");
-                } else {
+                if !rows.is_empty() {
                     out!("{table}");
+                } else if is_all {
+                    eprintln!("No sandboxes; `skep sandbox create` makes one.");
                 }
             }
         }
@@ -122,7 +131,7 @@ fn overall(state: &Record) -> &'static str {
 impl StatusArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let sandbox = registry::find(&self.name.name)?;
-        let state = sandbox.processes()?.checked();
+        let state = control_socket::status(&sandbox)?.checked();
         match self.output {
             Some(Format::Json) => print_json(&document(&sandbox, &state))?,
             Some(Format::Yaml) => print_yaml(&document(&sandbox, &state))?,

@@ -19,6 +19,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     signal::unix::{SignalKind, signal},
+    sync::Mutex,
 };
 use tracing::{error, info};
 
@@ -29,7 +30,7 @@ use super::{
     netns,
     registry::{self, Sandbox},
 };
-use crate::supervise::{self, Output, Supervised, Supervisor, Unit};
+use crate::supervise::{self, Output, Supervised, Supervisor, Unit, record::Kept};
 
 /// Name of the file in the data directory that the one supervisor holds.
 pub(super) const LOCK: &str = "supervisor.lock";
@@ -37,6 +38,12 @@ pub(super) const LOCK: &str = "supervisor.lock";
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a new supervisor may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Lines of a log that are shown.
+const LOG_LINES: usize = 5;
+/// How often a record that could not be written is written again: whoever frees the disk wants the next supervisor to
+/// know what runs.
+const WRITE_AGAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keep a sandbox's processes alive.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,22 +104,24 @@ async fn supervise(sandbox: Sandbox) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let record = sandbox.processes()?;
     let resumed = record.resumed();
-    let publish = record.begin(sandbox.record());
+    let kept = record.begin(sandbox.record());
     let units = units(&sandbox).into_iter().zip(resumed).collect();
-    let supervisor = Supervisor::start(units, publish);
+    let desk = Arc::new(Desk {
+        supervisor: Supervisor::start(units, kept.publish()),
+        units: usize::from(sandbox.nodes) + 1,
+        kept: kept.clone(),
+        order: Mutex::new(()),
+    });
     // Not in the record, which tells what of the sandbox a person may stop and start.
     let keeper = Supervisor::start(vec![(keeper(&sandbox), Supervised::Started)], Arc::new(|_, _| {}));
     let listener = listen(&sandbox.control_socket())?;
     info!(sandbox = sandbox.name.as_str(), nodes = sandbox.nodes, "supervising");
+    let mut again = tokio::time::interval(WRITE_AGAIN_INTERVAL);
     loop {
         tokio::select! {
+            _ = again.tick() => kept.write_again(),
             connection = listener.accept() => match connection {
-                // One request at a time: they come from people, and their order matters.
-                Ok((stream, _)) => {
-                    if let Err(failure) = serve(stream, &supervisor, usize::from(sandbox.nodes) + 1).await {
-                        error!(error = &failure as &dyn std::error::Error, "answer failed");
-                    }
-                }
+                Ok((stream, _)) => drop(tokio::spawn(Arc::clone(&desk).serve(stream))),
                 Err(failure) => error!(error = &failure as &dyn std::error::Error, "accept failed"),
             },
             // Processes run on without us; who wants them stopped says so.
@@ -137,30 +146,52 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn serve(stream: UnixStream, supervisor: &Supervisor, units: usize) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
-    let mut line = String::new();
-    BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Request>(&line) {
-        Ok(Request::Ping) => Answer::Done,
-        Ok(Request::Start { unit } | Request::Stop { unit }) if unit >= units => Answer::Refused {
-            reason: format!("there is no process number {unit}"),
-        },
-        Ok(Request::Start { unit }) => {
-            supervisor.start_unit(unit).await;
-            Answer::Done
+/// Where requests are answered.
+struct Desk {
+    supervisor: Supervisor,
+    units: usize,
+    kept: Kept,
+    /// One start or stop at a time: they come from people, and their order matters.
+    order: Mutex<()>,
+}
+
+impl Desk {
+    async fn serve(self: Arc<Self>, stream: UnixStream) {
+        if let Err(failure) = self.answer(stream).await {
+            error!(error = &failure as &dyn std::error::Error, "answer failed");
         }
-        Ok(Request::Stop { unit }) => {
-            supervisor.stop_unit(unit).await;
-            Answer::Done
-        }
-        Err(error) => Answer::Refused {
-            reason: format!("the request cannot be read: {error}"),
-        },
-    };
-    let mut line = serde_json::to_vec(&answer)?;
-    line.push(b'\n');
-    writer.write_all(&line).await
+    }
+
+    async fn answer(&self, stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.into_split();
+        let mut line = String::new();
+        BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(Request::Ping) => Answer::Done,
+            Ok(Request::Status) => Answer::Status {
+                record: self.kept.now(),
+            },
+            Ok(Request::Start { unit } | Request::Stop { unit }) if unit >= self.units => Answer::Refused {
+                reason: format!("there is no process number {unit}"),
+            },
+            Ok(Request::Start { unit }) => {
+                let _in_turn = self.order.lock().await;
+                self.supervisor.start_unit(unit).await;
+                Answer::Done
+            }
+            Ok(Request::Stop { unit }) => {
+                let _in_turn = self.order.lock().await;
+                self.supervisor.stop_unit(unit).await;
+                Answer::Done
+            }
+            Err(error) => Answer::Refused {
+                reason: format!("the request cannot be read: {error}"),
+            },
+        };
+        let mut line = serde_json::to_vec(&answer)?;
+        line.push(b'\n');
+        writer.write_all(&line).await
+    }
 }
 
 /// The server, then the agents, in the order of the state file.
@@ -200,6 +231,17 @@ fn keeper(sandbox: &Sandbox) -> Unit {
 /// Where the output of a process goes.
 pub(super) fn log_file(sandbox: &Sandbox, unit: &str) -> PathBuf {
     sandbox.log_dir().join(format!("{unit}.log"))
+}
+
+/// The last lines that a process wrote, indented.
+pub(super) fn log_tail(sandbox: &Sandbox, unit: &str) -> String {
+    let content = fs::read_to_string(log_file(sandbox, unit)).unwrap_or_default();
+    let lines: Vec<&str> = content.lines().collect();
+    let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    tail.iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn server_command(sandbox: &Sandbox) -> Vec<OsString> {

@@ -5,7 +5,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -116,23 +116,19 @@ impl Record {
         self
     }
 
-    /// Makes this process the supervisor, writes the record, and returns what keeps it up to date from then on. On a full
-    /// disk the processes run all the same, with a record that is out of date.
-    pub(crate) fn begin(mut self, path: PathBuf) -> Publish {
+    /// Makes this process the supervisor and writes the record, which is kept up to date from then on. On a full disk the
+    /// processes run all the same, with a file that is out of date.
+    pub(crate) fn begin(mut self, path: PathBuf) -> Kept {
         self.supervisor = ProcessId::own();
-        self.keep(&path);
-        let record = Mutex::new(self);
-        Arc::new(move |index, report| {
-            let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
-            record.record(index, report);
-            record.keep(&path);
-        })
-    }
-
-    fn keep(&self, path: &Path) {
-        if let Err(failure) = write_json(path, self) {
-            error!(error = %crate::daemon::chain(&failure), "record state failed");
-        }
+        let kept = Kept {
+            path,
+            state: Arc::new(Mutex::new(State {
+                record: self,
+                is_written: false,
+            })),
+        };
+        kept.write_again();
+        kept
     }
 
     /// The supervisor and its processes, in this order.
@@ -192,5 +188,87 @@ impl Record {
             (Phase::Waiting | Phase::Running | Phase::Dead, _) => Supervised::Started,
         };
         self.processes.iter().map(resume).collect()
+    }
+}
+
+/// The record of the supervisor that runs, and its file. Clones share one.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    path: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    record: Record,
+    /// The file holds this record.
+    is_written: bool,
+}
+
+impl Kept {
+    /// What keeps the record up to date.
+    pub(crate) fn publish(&self) -> Publish {
+        let kept = self.clone();
+        Arc::new(move |index, report| {
+            let mut state = kept.lock();
+            state.record.record(index, report);
+            state.write(&kept.path);
+        })
+    }
+
+    /// The record as it is now, whatever the file holds.
+    pub(crate) fn now(&self) -> Record {
+        self.lock().record.clone()
+    }
+
+    /// Writes the file if that failed last.
+    pub(crate) fn write_again(&self) {
+        let mut state = self.lock();
+        if !state.is_written {
+            state.write(&self.path);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn write(&mut self, path: &Path) {
+        let written = write_json(path, &self.record);
+        self.is_written = written.is_ok();
+        if let Err(failure) = written {
+            error!(error = %crate::daemon::chain(&failure), "record state failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_could_not_be_written_is_known_and_written_later() {
+        let directory = tempfile::tempdir().expect("make a directory");
+        let path = directory.path().join("not-yet").join("state.json");
+        let kept = Record::new(["server".to_owned()]).begin(path.clone());
+        let report = Report {
+            state: machine::State::Stopped,
+            restarts: 3,
+            last_end: None,
+        };
+        kept.publish()(0, &report);
+        let known = kept.now();
+        assert_eq!(
+            (known.processes[0].phase, known.processes[0].restarts),
+            (Phase::Stopped, 3)
+        );
+        kept.write_again();
+        assert!(!path.exists());
+
+        std::fs::create_dir(directory.path().join("not-yet")).expect("make a directory");
+        kept.write_again();
+        let written: Option<Record> = crate::whole_file::read_json(&path).expect("read");
+        assert_eq!(written, Some(known));
     }
 }

@@ -19,6 +19,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
@@ -89,22 +90,33 @@ pub(crate) type Publish = Arc<dyn Fn(usize, &Report) + Send + Sync>;
 pub(crate) struct Supervisor {
     requests: Vec<mpsc::Sender<Request>>,
     tasks: JoinSet<()>,
+    ending: CancellationToken,
 }
 
 impl Supervisor {
     /// Starts supervision. `publish` hears of every change, with the unit's place in `units`, before whoever asked for
     /// it is answered.
     pub(crate) fn start(units: Vec<(Unit, Supervised)>, publish: Publish) -> Self {
+        Self::start_until(units, publish, CancellationToken::new())
+    }
+
+    /// As [`Self::start`]; once `ending` is cancelled, no unit that ends is started again. Units in our own process group
+    /// get the signals of a terminal as we do, and may end before [`Self::shut_down`] asks them to.
+    pub(crate) fn start_until(units: Vec<(Unit, Supervised)>, publish: Publish, ending: CancellationToken) -> Self {
         let mut requests = Vec::new();
         let mut tasks = JoinSet::new();
         for (index, (unit, supervised)) in units.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
             requests.push(sender);
             let publish = Arc::clone(&publish);
-            let task = Task::new(unit, Box::new(move |report| publish(index, report)));
+            let task = Task::new(unit, Box::new(move |report| publish(index, report)), ending.clone());
             tasks.spawn(task.run(supervised, receiver));
         }
-        Self { requests, tasks }
+        Self {
+            requests,
+            tasks,
+            ending,
+        }
     }
 
     /// Returns once the unit runs, or its start failed and will be tried again.
@@ -127,6 +139,7 @@ impl Supervisor {
 
     /// Stops every unit, last first, and ends supervision.
     pub(crate) async fn shut_down(mut self) {
+        self.ending.cancel();
         for index in (0..self.requests.len()).rev() {
             self.stop_unit(index).await;
         }
@@ -144,10 +157,12 @@ struct Task {
     child: Option<Child>,
     ended: Option<AsyncFd<std::os::fd::OwnedFd>>,
     waiting: Vec<oneshot::Sender<()>>,
+    /// Nothing is started again from then on.
+    ending: CancellationToken,
 }
 
 impl Task {
-    fn new(unit: Unit, publish: Box<dyn Fn(&Report) + Send>) -> Self {
+    fn new(unit: Unit, publish: Box<dyn Fn(&Report) + Send>, ending: CancellationToken) -> Self {
         let report = Report {
             state: State::Stopped,
             restarts: 0,
@@ -161,6 +176,7 @@ impl Task {
             child: None,
             ended: None,
             waiting: Vec::new(),
+            ending,
         }
     }
 
@@ -182,8 +198,22 @@ impl Task {
                     Some(Request::Start(answer)) => { self.waiting.push(answer); self.handle(Event::StartAsked); }
                     Some(Request::Stop(answer)) => { self.waiting.push(answer); self.handle(Event::StopAsked); }
                 },
-                () = has_ended(self.ended.as_ref()), if self.ended.is_some() => self.reap(),
-                () = sleep_until(self.epoch, timer), if timer.is_some() => self.handle(Event::TimerElapsed),
+                () = has_ended(self.ended.as_ref()), if self.ended.is_some() => {
+                    // The signal that ended it may be ours, too, and has then arrived by now: who waits for it is heard
+                    // first.
+                    tokio::task::yield_now().await;
+                    if self.ending.is_cancelled() {
+                        self.handle(Event::StopAsked);
+                    }
+                    self.reap();
+                }
+                () = sleep_until(self.epoch, timer), if timer.is_some() => {
+                    let is_restart = matches!(self.report.state, State::Waiting { .. });
+                    self.handle(match self.ending.is_cancelled() && is_restart {
+                        true => Event::StopAsked,
+                        false => Event::TimerElapsed,
+                    });
+                }
             }
         }
     }
@@ -383,4 +413,70 @@ fn open_log(path: &std::path::Path) -> io::Result<std::fs::File> {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }
     OpenOptions::new().create(true).append(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::signal::unix::{SignalKind, signal};
+
+    use super::*;
+
+    /// What a terminal does on Ctrl-C: the process and its supervisor get the same signal at once, and the process may
+    /// be the quicker to end.
+    #[test]
+    fn a_process_that_ends_by_a_signal_that_is_ours_too_is_not_started_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (states, changed) = mpsc::unbounded_channel();
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&reports);
+        let publish: Publish = Arc::new(move |_, report| {
+            heard.lock().expect("nobody panics").push(report.clone());
+            // The test may have ended.
+            let _ = states.send(report.state);
+        });
+        runtime.block_on(async {
+            let mut changed = changed;
+            // A signal that nothing else in this program uses.
+            let mut ours = signal(SignalKind::user_defined2()).expect("listen");
+            let ending = CancellationToken::new();
+            let unit = Unit {
+                name: "sleeper".to_owned(),
+                command: ["sleep", "1000"].map(OsString::from).to_vec(),
+                output: Output::Inherited,
+                grace: Duration::from_secs(10),
+                requires: None,
+            };
+            let supervisor = Supervisor::start_until(vec![(unit, Supervised::Started)], publish, ending.clone());
+            let process = loop {
+                if let Some(State::Running { process, .. }) = changed.recv().await {
+                    break process;
+                }
+            };
+            let listening = tokio::spawn(async move {
+                ours.recv().await;
+                ending.cancel();
+            });
+            // It waits when this goes on, and both ends come to the runtime at once.
+            tokio::task::yield_now().await;
+            let handle = process.open().expect("open").expect("it runs");
+            // To this very thread, as a program's only one gets it: it is taken in before anything else.
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGUSR2).expect("signal");
+            process.signal(Signal::USR2).expect("signal");
+            rustix::event::poll(
+                &mut [rustix::event::PollFd::new(&handle, rustix::event::PollFlags::IN)],
+                None,
+            )
+            .expect("wait for its end");
+            listening.await.expect("it was signalled");
+            supervisor.shut_down().await;
+        });
+        let reports = reports.lock().expect("nobody panics");
+        let last = reports.last().expect("something happened");
+        assert_eq!((last.state, last.restarts), (State::Stopped, 0), "{reports:?}");
+    }
 }

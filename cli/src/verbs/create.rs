@@ -83,7 +83,7 @@ struct DeploymentArguments {
     #[arg(long, required = true)]
     image: Vec<String>,
     /// Number of pods.
-    #[arg(short, long, default_value_t = 1)]
+    #[arg(short, long, default_value_t = 1, value_parser = super::parse_replicas)]
     replicas: u32,
     /// A port of the (first) container.
     #[arg(long)]
