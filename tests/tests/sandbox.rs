@@ -194,3 +194,89 @@ fn what_is_not_the_sandboxs_own_is_left_alone() {
     refused("logs");
     assert_eq!(std::fs::read_to_string(&own).expect("it is still there"), "mine");
 }
+
+#[test]
+fn a_damaged_entry_hides_no_other_sandbox_and_is_deleted_by_its_data() {
+    let before = Inventory::take();
+    let Some(one) = Sandbox::create(1) else { return };
+    let Some(two) = Sandbox::create(1) else { return };
+    let entry = std::path::Path::new("/run/skep/sandboxes").join(format!("{}.json", one.name()));
+    std::fs::write(&entry, "{").expect("damage the entry");
+    let skep = |words: &[&str]| {
+        let mut command = std::process::Command::new(tests::programs::skep());
+        let output = command.arg("sandbox").args(words).output().expect("run");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            said,
+        )
+    };
+    let file = entry.to_str().expect("it is ASCII");
+    let (success, listed, said) = skep(&["list"]);
+    assert!(
+        success && listed.contains(two.name()) && said.contains(file),
+        "{listed}{said}"
+    );
+    for verb in ["status", "create", "delete"] {
+        let (success, _, said) = skep(&[verb, "--name", one.name()]);
+        assert!(
+            !success && said.contains(file) && said.contains("--data-dir DIR"),
+            "{verb}: {said}"
+        );
+    }
+    let data_dir = one.data_dir();
+    let data_dir = data_dir.to_str().expect("it is ASCII");
+    let (success, _, said) = skep(&["delete", "--name", one.name(), "--data-dir", data_dir]);
+    assert!(success, "{said}");
+    assert!(!entry.exists());
+    two.delete();
+    nothing_since(&before);
+}
+
+#[test]
+fn a_server_that_ends_at_once_is_not_called_started() {
+    let Some(sandbox) = Sandbox::create(1) else { return };
+    let store = sandbox.data_dir().join("server/store.redb");
+    let aside = store.with_extension("aside");
+    tests::sandbox::run(sandbox.command(&["stop", "server"]));
+    std::fs::rename(&store, &aside).expect("move the store away");
+    std::fs::create_dir(&store).expect("put something else there");
+    let output = sandbox.command(&["start", "server"]).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("store.redb"), "{said}");
+    std::fs::remove_dir(&store).expect("remove it");
+    std::fs::rename(&aside, &store).expect("put it back");
+    tests::sandbox::run(sandbox.command(&["start", "server"]));
+    assert!(sandbox.pid("server").is_some());
+}
+
+#[test]
+fn an_interrupted_creation_says_what_there_is() {
+    let before = Inventory::take();
+    let Some(probe) = Sandbox::create(1) else { return };
+    let name = probe.node(7);
+    probe.delete();
+    drop(probe);
+    let home = tempfile::tempdir().expect("a directory");
+    let data_dir = home.path().join("data");
+    let mut create = std::process::Command::new(tests::programs::skep());
+    create.args(["sandbox", "create", "--nodes", "1", "--name", &name]);
+    create.arg("--data-dir").arg(&data_dir).stderr(Stdio::piped());
+    let create = create.spawn().expect("run");
+    let entry = std::path::Path::new("/run/skep/sandboxes").join(format!("{name}.json"));
+    wait_for("the name to be claimed", SOON, || entry.exists().then_some(()));
+    kill(
+        Pid::from_raw(i32::try_from(create.id()).expect("pids fit")),
+        Signal::SIGINT,
+    )
+    .expect("interrupt");
+    let output = create.wait_with_output().expect("wait");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains(&format!("skep sandbox delete --name {name}")), "{said}");
+    let mut delete = std::process::Command::new(tests::programs::skep());
+    delete.args(["sandbox", "delete", "--name", &name]);
+    tests::sandbox::run(delete);
+    nothing_since(&before);
+}

@@ -7,6 +7,7 @@
 
 use std::{
     fs::File,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output},
 };
@@ -14,7 +15,7 @@ use std::{
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use serde_json::Value;
@@ -101,6 +102,8 @@ impl Cluster {
             .open(self.directory.path().join("log"))
             .expect("open the log");
         let mut up = self.command("up", &["--node-name", &self.node]);
+        // A group of its own, as a shell gives to each job.
+        up.process_group(0);
         up.stdout(log.try_clone().expect("share the log")).stderr(log);
         self.up = Some(up.spawn().expect("start skep up"));
         wait_for("the node to be ready", SOON, || {
@@ -116,6 +119,14 @@ impl Cluster {
     fn end(&mut self, signal: Signal) -> std::process::ExitStatus {
         let mut up = self.up.take().expect("skep up was started");
         kill(Pid::from_raw(i32::try_from(up.id()).expect("pids fit")), signal).expect("it runs");
+        up.wait().expect("wait")
+    }
+
+    /// What a terminal does on Ctrl-C: every process of the job gets the signal.
+    #[track_caller]
+    fn interrupt_job(&mut self) -> std::process::ExitStatus {
+        let mut up = self.up.take().expect("skep up was started");
+        killpg(Pid::from_raw(i32::try_from(up.id()).expect("pids fit")), Signal::SIGINT).expect("it runs");
         up.wait().expect("wait")
     }
 
@@ -234,7 +245,8 @@ fn a_cluster_on_the_host_serves_its_shells_and_leaves_nothing() {
     assert_eq!(cluster.answered(&address, 80), 10, "nothing was removed");
 
     // Pods outlive an orderly end.
-    assert!(cluster.end(Signal::SIGTERM).success());
+    assert!(cluster.interrupt_job().success());
+    assert!(!cluster.log().contains("died"), "{}", cluster.log());
     assert_eq!(
         cluster.answered(ADDRESS, port),
         10,

@@ -110,6 +110,7 @@ impl CreateArguments {
             return Err(occupied(&data_dir, &other.name));
         }
         let held = registry::lock()?;
+        registry::check_free(&held, &name)?;
         // The range of a damaged entry is known from its bridge's routes.
         let others = registry::all()?.sandboxes;
         if let Some(other) = others

@@ -245,14 +245,20 @@ pub(crate) fn find_in(data_dir: &Path) -> Result<Option<Sandbox>, RegistryError>
     Ok(read_json(&data_dir.join(COPY))?)
 }
 
-/// Claims the name.
-pub(crate) fn add(_held: &Lock, sandbox: &Sandbox) -> Result<(), RegistryError> {
-    if let Some(other) = read_entry(&sandbox.name)? {
-        return Err(RegistryError::Exists {
+/// Fails if the name is claimed.
+pub(crate) fn check_free(_held: &Lock, name: &SandboxName) -> Result<(), RegistryError> {
+    match read_entry(name)? {
+        None => Ok(()),
+        Some(other) => Err(RegistryError::Exists {
             name: other.name,
             data_dir: other.data_dir,
-        });
+        }),
     }
+}
+
+/// Claims the name, which must be free.
+pub(crate) fn add(held: &Lock, sandbox: &Sandbox) -> Result<(), RegistryError> {
+    check_free(held, &sandbox.name)?;
     Ok(write_json(&entry_path(&sandbox.name), sandbox)?)
 }
 
