@@ -142,8 +142,6 @@ pub enum ApiError {
     /// A patch cannot be applied to the object as it is.
     #[error("the server rejected our request due to an error in our request: {detail}")]
     PatchFailed {
-        /// The object.
-        target: Target,
         /// Why.
         detail: String,
     },
@@ -322,8 +320,9 @@ impl ApiError {
             ApiError::NotFound(target)
             | ApiError::AlreadyExists(target)
             | ApiError::Contention(target)
-            | ApiError::Conflict { target, .. }
-            | ApiError::PatchFailed { target, .. } => Some(target.details()),
+            | ApiError::Conflict { target, .. } => Some(target.details()),
+            // Of nothing in particular, so that clients show the message: kubectl names either.
+            ApiError::PatchFailed { .. } => Some(json!({})),
             ApiError::Invalid { target, causes } => {
                 let mut details = target.details();
                 details["kind"] = json!(target.kind);

@@ -10,7 +10,7 @@ use api::{
 use serde_json::Value;
 
 use super::{
-    ApiError, Attempt, Caller, Engine, Operation, Target, WriteOptions, fields,
+    ApiError, Attempt, Caller, Engine, Operation, WriteOptions, fields,
     managed::Record,
     object::{child_mut, meta_str},
     scale,
@@ -76,11 +76,11 @@ impl Engine {
             .modify(attempt, |current| {
                 let wanted = if scaled {
                     let mut wanted = scale::of(resource, current);
-                    apply(resource, name, &patch, &mut wanted)?;
+                    apply(resource, &patch, &mut wanted)?;
                     fixed(resource, current, &wanted)?;
                     scale::apply(resource, current, &wanted)?
                 } else {
-                    patched(asked, name, &patch, current, options)?
+                    patched(asked, &patch, current, options)?
                 };
                 let record = Record::Changes {
                     manager: &options.manager,
@@ -99,16 +99,10 @@ impl Engine {
 }
 
 /// The patch is applied in the form that the client knows; the result is in the stored one.
-fn patched(
-    resource: &Resource,
-    name: &str,
-    patch: &Patch,
-    current: &Value,
-    options: &WriteOptions,
-) -> Result<Value, ApiError> {
+fn patched(resource: &Resource, patch: &Patch, current: &Value, options: &WriteOptions) -> Result<Value, ApiError> {
     let mut wanted = current.clone();
     conversion::from_stored(resource, &mut wanted);
-    apply(resource, name, patch, &mut wanted)?;
+    apply(resource, patch, &mut wanted)?;
     fixed(resource, current, &wanted)?;
     fields::identify(resource, &mut wanted)?;
     fields::check(resource, &mut wanted, options)?;
@@ -116,7 +110,7 @@ fn patched(
     Ok(wanted)
 }
 
-fn apply(resource: &Resource, name: &str, patch: &Patch, object: &mut Value) -> Result<(), ApiError> {
+fn apply(resource: &Resource, patch: &Patch, object: &mut Value) -> Result<(), ApiError> {
     let result = match patch {
         Patch::Json(operations) => patch::json_patch(object, operations),
         Patch::Merge(merge) => patch::json_merge(object, merge),
@@ -124,10 +118,7 @@ fn apply(resource: &Resource, name: &str, patch: &Patch, object: &mut Value) -> 
     };
     result.map_err(|error| match error {
         PatchError::Malformed(detail) => ApiError::BadRequest(format!("the patch is malformed: {detail}")),
-        PatchError::Inapplicable(detail) | PatchError::TestFailed(detail) => ApiError::PatchFailed {
-            target: Target::new(resource, name),
-            detail,
-        },
+        PatchError::Inapplicable(detail) | PatchError::TestFailed(detail) => ApiError::PatchFailed { detail },
     })?;
     if !object.is_object() {
         return Err(ApiError::BadRequest("a patch must leave an object".to_owned()));

@@ -111,8 +111,9 @@ pub(super) async fn patch(context: &Context, body: Body, options: &WriteOptions)
     let kind = body_type(&context.headers);
     context.query.check_patch_options(kind == BodyType::ApplyPatch)?;
     let bytes = read(body).await?;
+    // In the words of an API server, which kubectl shows as they are.
     let parse = |bytes: &[u8]| {
-        serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("the patch is not JSON: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| ApiError::BadRequest(format!("error decoding patch: {error}")))
     };
     match kind {
         BodyType::JsonPatch => Ok(PatchBody::Patch(Patch::Json(bytes.to_vec()))),
