@@ -1,8 +1,8 @@
 //! Which agent a host's network belongs to: one per network namespace, since links, the address of the DNS server and
 //! programs are there once.
 //!
-//! A file in /run for each namespace names the agent's data directory and is locked while the agent runs. It stays when
-//! the agent ends, as pods and their network do, until they are removed or the machine is rebooted.
+//! A file in /run for each namespace names the agent's data directory and is locked while the agent runs. An agent claims
+//! its host once it is a member, before it makes anything there; the file stays when the agent ends, as pods and their network do, until they are removed or the machine is rebooted.
 
 use std::{
     fs::{self, File, TryLockError},

@@ -144,7 +144,6 @@ pub async fn run(config: AgentConfig, shutdown: CancellationToken) -> Result<(),
 async fn run_until_failure(config: AgentConfig, shutdown: CancellationToken) -> Result<(), AgentError> {
     let paths = config.paths();
     let _lock = lock(&paths)?;
-    let _claim = claim::claim(paths.data_dir())?;
     let server = config.server.parse()?;
     let mut mirror = Mirror::open(&paths.mirror())?;
     let netlink = Arc::new(Netlink::open()?);
@@ -161,6 +160,7 @@ async fn run_until_failure(config: AgentConfig, shutdown: CancellationToken) -> 
     match known {
         // A member works before anything else is tried, even if its certificate is good no longer.
         Some(ranges) => {
+            let _claim = claim::claim(paths.data_dir())?;
             let node = Node::start(&base, ranges, mirror).await?;
             let events = base.connect(server).await?;
             node.follow(events).await
@@ -170,6 +170,7 @@ async fn run_until_failure(config: AgentConfig, shutdown: CancellationToken) -> 
             let welcome = first_welcome(&mut events).await?;
             let ranges = Ranges::try_from(&welcome)?;
             mirror.begin(welcome);
+            let _claim = claim::claim(paths.data_dir())?;
             let node = Node::start(&base, ranges, mirror).await?;
             node.follow(events).await
         }
