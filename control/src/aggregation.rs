@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use self::services::Services;
 pub(crate) use self::{
-    checks::run,
+    checks::{row, run},
     services::{Found, Remote},
 };
 use crate::{

@@ -272,6 +272,6 @@ fn service_of(change: &Change) -> Option<String> {
 }
 
 /// The row of APIServices.
-fn row() -> &'static Resource {
+pub(crate) fn row() -> &'static Resource {
     resource::by_path("apiregistration.k8s.io", "v1", "apiservices").expect("the table has the kind")
 }

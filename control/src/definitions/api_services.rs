@@ -4,11 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use api::resource::{self, Resource};
 use serde_json::{Value, json};
 
 use super::caller;
-use crate::engine::{ApiError, DeleteOptions, Engine, ListOptions, SERVER_MANAGER, WriteOptions, object};
+use crate::{
+    aggregation::row,
+    engine::{ApiError, DeleteOptions, Engine, ListOptions, SERVER_MANAGER, WriteOptions, object},
+};
 
 /// Marks the ones that are made and deleted here.
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
@@ -65,8 +67,4 @@ async fn make(engine: &Engine, (group, version): (&str, &str)) -> Result<(), Api
         Ok(_) | Err(ApiError::AlreadyExists(_)) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-fn row() -> &'static Resource {
-    resource::by_path("apiregistration.k8s.io", "v1", "apiservices").expect("the table has the kind")
 }

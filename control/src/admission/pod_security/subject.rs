@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use api::k8s_openapi::{
-    api::core::v1::{Lifecycle, PodSecurityContext, PodSpec, Probe, SecurityContext},
+    api::core::v1::{ContainerPort, Lifecycle, PodSecurityContext, PodSpec, Probe, SecurityContext},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
@@ -24,6 +24,14 @@ pub(super) struct Part<'a> {
     pub(super) lifecycle: Option<&'a Lifecycle>,
 }
 
+fn host_ports(ports: Option<&[ContainerPort]>) -> Vec<i32> {
+    ports.into_iter().flatten().filter_map(|port| port.host_port).collect()
+}
+
+fn present(probes: [&Option<Probe>; 3]) -> Vec<&Probe> {
+    probes.into_iter().flatten().collect()
+}
+
 impl<'a> Subject<'a> {
     /// All containers, in the order in which they are told of.
     pub(super) fn parts(&self) -> Vec<Part<'a>> {
@@ -31,39 +39,23 @@ impl<'a> Subject<'a> {
         let lasting = init.chain(&self.spec.containers).map(|container| Part {
             name: &container.name,
             security: container.security_context.as_ref(),
-            host_ports: container
-                .ports
-                .iter()
-                .flatten()
-                .filter_map(|port| port.host_port)
-                .collect(),
-            probes: [
+            host_ports: host_ports(container.ports.as_deref()),
+            probes: present([
                 &container.liveness_probe,
                 &container.readiness_probe,
                 &container.startup_probe,
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            ]),
             lifecycle: container.lifecycle.as_ref(),
         });
         let ephemeral = self.spec.ephemeral_containers.iter().flatten().map(|container| Part {
             name: &container.name,
             security: container.security_context.as_ref(),
-            host_ports: container
-                .ports
-                .iter()
-                .flatten()
-                .filter_map(|port| port.host_port)
-                .collect(),
-            probes: [
+            host_ports: host_ports(container.ports.as_deref()),
+            probes: present([
                 &container.liveness_probe,
                 &container.readiness_probe,
                 &container.startup_probe,
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            ]),
             lifecycle: container.lifecycle.as_ref(),
         });
         lasting.chain(ephemeral).collect()
