@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+mod api;
 mod idle;
 
 /// What to measure.
@@ -14,6 +15,8 @@ pub struct BenchArguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Rate, latency and memory of reads, writes and watches over the API.
+    Api(api::ApiArguments),
     /// Memory and CPU of a server with one agent and no workload.
     Idle(idle::IdleArguments),
 }
@@ -24,6 +27,7 @@ enum Bench {
 /// When the cluster to measure cannot be made, or a limit that was given is exceeded.
 pub fn run(arguments: &BenchArguments) -> Result<()> {
     match &arguments.bench {
+        Bench::Api(arguments) => api::run(arguments),
         Bench::Idle(arguments) => idle::run(arguments),
     }
 }

@@ -50,14 +50,10 @@ pub fn target_dir() -> PathBuf {
 /// When the build fails; cargo has then said why on the terminal.
 pub fn build_skep(profile: Profile) -> Result<PathBuf> {
     // With the selection of `cargo test --workspace`, so that features unify in the same way and nothing is rebuilt.
-    let mut command = match profile {
-        Profile::Dev => over_workspace("build"),
-        Profile::Release => {
-            let mut command = cargo();
-            command.args(["build", "--release", "--package", "cli"]);
-            command
-        }
-    };
+    let mut command = over_workspace("build");
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
     command
         .args(["--bins", "--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit());
