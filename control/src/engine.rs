@@ -59,7 +59,7 @@ pub(crate) use error::chain;
 pub use error::{ApiError, Cause, Denial, Target};
 pub(crate) use fields::strict_error;
 pub use patch::Patch;
-pub use read::{ListOptions, ListPage, ListVersion};
+pub use read::{ListOptions, ListPage, ListVersion, Scan};
 pub(crate) use read::{read_error, selects};
 pub use service::{ADDRESS_RECORDS, PORT_RECORDS};
 

@@ -1,6 +1,6 @@
 //! Creation: names, namespaces, what must exist before.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use api::{
     conversion, defaulting,
@@ -21,7 +21,7 @@ use super::{
     strategy,
 };
 use crate::{
-    admission::DEFAULT_SERVICE_ACCOUNT,
+    admission::{DEFAULT_SERVICE_ACCOUNT, index::Part},
     store::{Expect, Op, WatchEvent, WatchRequest, Write},
 };
 
@@ -115,38 +115,41 @@ impl Engine {
             return Err(invalid(target, causes));
         }
         self.approve(&attempt, Some(&object)).await?;
-        for _ in 0..super::ROUNDS_MAX {
-            if let Some(created) = self.try_create(&attempt, &object, &target).await? {
+        for round in 0..super::ROUNDS_MAX {
+            // Nearly always there is none of that name: who commits is told otherwise.
+            let looks = round > 0 || options.dry_run;
+            if let Some(created) = self.try_create(&attempt, &object, &target, looks).await? {
                 return Ok(created);
             }
         }
         Err(ApiError::Contention(target))
     }
 
-    /// One attempt; `None` if what it rested on changed meanwhile.
+    /// One attempt; `None` if what it rested on changed meanwhile, or the object is there and was not looked for.
     async fn try_create(
         &self,
         attempt: &Attempt<'_>,
         object: &Value,
         target: &Target,
+        looks: bool,
     ) -> Result<Option<Value>, ApiError> {
         let resource = attempt.asked.stored();
         let mut object = object.clone();
         let key = key(resource, attempt.namespace, &target.name);
         let mut checks: Vec<Write> = Vec::new();
         checks.extend(self.namespace_check(resource, attempt.namespace, target)?);
-        if self.inner.store.get(&key, None).map_err(ApiError::Read)?.is_some() {
+        if looks && self.inner.store.get(&key, None).map_err(ApiError::Read)?.is_some() {
             return Err(ApiError::AlreadyExists(target.clone()));
         }
-        let claim = if is_service(resource) {
-            self.inner
-                .allocator
-                .change(None, &mut object, rand::random())
-                .map_err(|causes| invalid(target.clone(), causes))?
-        } else {
-            ClaimChange::default()
+        // That it is there matters more than that there is no room for it.
+        let claim = match self.claim(resource, &mut object, target) {
+            Err(_) if !looks => return Ok(None),
+            claim => claim?,
         };
-        let reservation = self.reserve(attempt, &object).await?;
+        let reservation = match self.reserve(attempt, &object).await {
+            Err(_) if !looks => return Ok(None),
+            reservation => reservation?,
+        };
         checks.extend(reservation.writes.iter().cloned());
         let write = Write {
             key,
@@ -164,6 +167,17 @@ impl Engine {
         }))
     }
 
+    /// The addresses and ports that a new service takes.
+    fn claim(&self, resource: &Resource, object: &mut Value, target: &Target) -> Result<ClaimChange, ApiError> {
+        if !is_service(resource) {
+            return Ok(ClaimChange::default());
+        }
+        self.inner
+            .allocator
+            .change(None, object, rand::random())
+            .map_err(|causes| invalid(target.clone(), causes))
+    }
+
     /// The namespace is there and takes new objects; the answer makes the store verify that it still is.
     pub(super) fn namespace_check(
         &self,
@@ -174,10 +188,12 @@ impl Engine {
         if resource.scope == Scope::Cluster {
             return Ok(None);
         }
-        let namespaces = namespaces();
-        let key = key(namespaces, "", namespace);
-        let stored = self.stored(namespaces, &key)?;
-        if is_terminating(&object::decode(&stored)?) {
+        let found = match self.rule(Part::Namespace, "", namespace)? {
+            Some(found) => found,
+            // Whoever follows a new namespace may be earlier than the index.
+            None => Arc::new(self.get(namespaces(), "", namespace)?),
+        };
+        if is_terminating(&found) {
             return Err(ApiError::Forbidden {
                 target: target.clone(),
                 detail: format!("unable to create new content in namespace {namespace} because it is being terminated"),
@@ -189,8 +205,8 @@ impl Engine {
             });
         }
         Ok(Some(Write {
-            key,
-            expect: Expect::At(stored.modified),
+            key: key(namespaces(), "", namespace),
+            expect: Expect::At(object::revision(&found)),
             op: Op::Check,
         }))
     }

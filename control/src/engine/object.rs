@@ -122,6 +122,11 @@ pub fn set_revision(object: &mut Value, revision: Revision) {
     metadata_mut(object).insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
 }
 
+/// The revision of an object that was read; 0 if it carries none.
+pub fn revision(object: &Value) -> Revision {
+    meta_str(object, "resourceVersion").parse().unwrap_or_default()
+}
+
 /// The bytes to store: without `resourceVersion`, metadata near the front.
 pub fn encode(object: &Value) -> Bytes {
     let mut out = Vec::with_capacity(1024);

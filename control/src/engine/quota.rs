@@ -131,7 +131,6 @@ fn typed(collection: &str, object: Option<&Value>) -> Option<Object> {
 
 fn with_used(quota: &Value, used: &Amounts) -> Write {
     let quotas = resource::by_path("", "v1", "resourcequotas").expect("the table has ResourceQuota");
-    let revision = meta_str(quota, "resourceVersion").parse().unwrap_or_default();
     let mut grown = quota.clone();
     let used: Value = used
         .iter()
@@ -140,7 +139,7 @@ fn with_used(quota: &Value, used: &Amounts) -> Write {
     child_mut(&mut grown, "status").insert("used".to_owned(), used);
     Write {
         key: key(quotas, meta_str(quota, "namespace"), meta_str(quota, "name")),
-        expect: Expect::At(revision),
+        expect: Expect::At(object::revision(quota)),
         op: Op::Put(object::encode(&grown)),
     }
 }

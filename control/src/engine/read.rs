@@ -18,6 +18,8 @@ use crate::store::{ListRequest, ReadError, Revision, StoreKey, Stored};
 const FUTURE_WAIT: Duration = Duration::from_secs(3);
 /// Objects read from the store at once while filtering; bounds the memory of one request.
 const SCAN_PAGE: usize = 500;
+/// Objects of a whole list that are in memory at once, while it is sent.
+const SCAN_PART: usize = 128;
 
 /// At which revision to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +48,12 @@ pub struct ListOptions {
     pub continue_token: String,
     /// At which revision; ignored with a token.
     pub version: ListVersion,
+}
+
+impl ListOptions {
+    fn is_filtered(&self) -> bool {
+        !self.labels.is_everything() || !self.fields.is_everything()
+    }
 }
 
 /// A page of objects.
@@ -93,17 +101,9 @@ impl Engine {
     /// `Expired` when the revision or the token is too old, `Timeout` when the revision does not come.
     pub async fn list(&self, resource: &Resource, options: &ListOptions) -> Result<ListPage, ApiError> {
         let token = Token::parse(&options.continue_token)?;
-        let at = match (&token, options.version) {
-            (Some(token), _) => Some(token.revision),
-            (None, ListVersion::Newest) => None,
-            (None, ListVersion::NotOlderThan(revision)) => {
-                self.await_revision(revision).await?;
-                None
-            }
-            (None, ListVersion::Exact(revision)) => {
-                self.await_revision(revision).await?;
-                Some(revision)
-            }
+        let at = match &token {
+            Some(token) => Some(token.revision),
+            None => self.version_at(options.version).await?,
         };
         let mut request = ListRequest {
             collection: resource.collection(),
@@ -111,9 +111,10 @@ impl Engine {
             at,
             after: token.map(|token| StoreKey::new(resource.collection(), token.namespace, token.name)),
             limit: (options.limit > 0).then_some(options.limit),
+            counts_rest: false,
         };
-        let filtered = !options.labels.is_everything() || !options.fields.is_everything();
-        if !filtered {
+        if !options.is_filtered() {
+            request.counts_rest = true;
             let page = self.page(&request)?;
             let last = page.items.last().map(|item| item.key.clone());
             return Ok(ListPage {
@@ -121,7 +122,7 @@ impl Engine {
                     Some(last) if page.more => Token::after(page.revision, last),
                     _ => String::new(),
                 },
-                remaining: page.more.then_some(page.remaining),
+                remaining: page.remaining.filter(|_| page.more),
                 revision: page.revision,
                 items: page.items,
             });
@@ -162,6 +163,48 @@ impl Engine {
         }
     }
 
+    /// A whole collection at one revision, of which only a part is in memory at a time. Limits and tokens are for
+    /// [`Engine::list`].
+    ///
+    /// # Errors
+    /// As [`Engine::list`].
+    pub async fn scan(&self, resource: &'static Resource, options: ListOptions) -> Result<Scan, ApiError> {
+        let request = ListRequest {
+            collection: resource.collection(),
+            namespace: (!options.namespace.is_empty()).then(|| options.namespace.clone()),
+            at: self.version_at(options.version).await?,
+            limit: Some(SCAN_PART),
+            ..ListRequest::default()
+        };
+        let mut scan = Scan {
+            engine: self.clone(),
+            resource,
+            options,
+            request,
+            first: None,
+            revision: 0,
+            is_over: false,
+        };
+        // Tells the revision, and what is wrong while it can still be answered.
+        scan.first = scan.read()?;
+        Ok(scan)
+    }
+
+    /// The revision to read at; the newest if absent.
+    async fn version_at(&self, version: ListVersion) -> Result<Option<Revision>, ApiError> {
+        match version {
+            ListVersion::Newest => Ok(None),
+            ListVersion::NotOlderThan(revision) => {
+                self.await_revision(revision).await?;
+                Ok(None)
+            }
+            ListVersion::Exact(revision) => {
+                self.await_revision(revision).await?;
+                Ok(Some(revision))
+            }
+        }
+    }
+
     fn page(&self, request: &ListRequest) -> Result<crate::store::Page, ApiError> {
         self.inner.store.list(request).map_err(|error| match error {
             ReadError::Compacted { .. } if request.after.is_some() => ApiError::Expired(
@@ -189,6 +232,61 @@ impl Engine {
                 current: store.revision(),
             }),
         }
+    }
+}
+
+/// A collection at one revision, part by part.
+pub struct Scan {
+    engine: Engine,
+    resource: &'static Resource,
+    options: ListOptions,
+    request: ListRequest,
+    /// The part that was read to begin with.
+    first: Option<Vec<Stored>>,
+    revision: Revision,
+    is_over: bool,
+}
+
+impl Scan {
+    /// The store's revision that all parts show.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The next objects, which may be none; nothing after the last.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or its history was cut meanwhile; there is no more after that.
+    pub fn next(&mut self) -> Result<Option<Vec<Stored>>, ApiError> {
+        match self.first.take() {
+            Some(items) => Ok(Some(items)),
+            None => self.read(),
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<Vec<Stored>>, ApiError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        self.is_over = true;
+        let page = self.engine.inner.store.list(&self.request);
+        let page = page.map_err(|error| read_error(error, self.request.at.unwrap_or_default()))?;
+        self.is_over = !page.more;
+        self.revision = page.revision;
+        self.request.at = Some(page.revision);
+        self.request.after = page.items.last().map(|item| item.key.clone());
+        let mut items = page.items;
+        if self.options.is_filtered() {
+            let mut selected = Vec::new();
+            for item in items {
+                if matches(self.resource, &item, &self.options)? {
+                    selected.push(item);
+                }
+            }
+            items = selected;
+        }
+        Ok(Some(items))
     }
 }
 

@@ -151,11 +151,12 @@ impl Engine {
                     collection: row.collection(),
                     namespace: Some(attempt.name.to_owned()),
                     limit: Some(CHECKED_OBJECTS_MAX),
+                    counts_rest: true,
                     ..ListRequest::default()
                 })
                 .map_err(ApiError::Read)?;
             let checked = if is_pod(row) { &mut pods } else { &mut workloads };
-            checked.total += page.items.len() + page.remaining;
+            checked.total += page.items.len() + page.remaining.unwrap_or_default();
             for stored in &page.items {
                 let object = object::decode(stored)?;
                 if !is_pod(row) && is_controlled(&object) {

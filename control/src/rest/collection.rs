@@ -1,6 +1,6 @@
 //! Requests about whole collections: lists in pages, and their deletion.
 //!
-//! A plain list is encoded while it is sent, so that a big one is in memory once.
+//! A plain list is read and encoded while it is sent, so that of a big one only a part is in memory at a time.
 
 use api::resource::Resource;
 use axum::body::Body;
@@ -15,32 +15,38 @@ use super::{
     path::ObjectPath,
     status, table,
 };
-use crate::engine::{ApiError, ListOptions, ListPage, object};
+use crate::engine::{ApiError, ListOptions, ListPage, Scan, object};
 use crate::store::Stored;
 
-/// Bytes of a list that are encoded at once.
+/// Bytes of a list that are handed to its connection at once, at least.
 const CHUNK_BYTES: usize = 64 << 10;
+/// What stands behind a list's items.
+const TAIL: &[u8] = b"]}\n";
+/// What an item's revision takes.
+const REVISION_BYTES: usize = 40;
 
 /// Answers a list.
 pub(super) async fn list(
     context: &Context,
-    resource: &Resource,
+    resource: &'static Resource,
     path: &ObjectPath,
 ) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
     let options = context.query.list_options(resource, &path.namespace)?;
+    let is_whole = options.limit == 0 && options.continue_token.is_empty();
+    if is_whole && form == Form::Object && object::is_shown_as_stored(resource) {
+        let scan = context.engine().scan(resource, options).await?;
+        let head = head(resource, &json!({ "resourceVersion": scan.revision().to_string() }));
+        let body = Body::from_stream(stream::iter(Sent::new(head, scan)));
+        return Ok(status::bytes_answer(StatusCode::OK, "application/json", body));
+    }
     let page = context.engine().list(resource, &options).await?;
     let metadata = list_metadata(&page);
     if form == Form::Object && object::is_shown_as_stored(resource) {
-        let head = format!(
-            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
-            json!(resource.list_kind()),
-            json!(resource.api_version()),
-        );
-        let body = Body::from_stream(stream::iter(
-            encode(head, page.items).map(Ok::<_, std::convert::Infallible>),
-        ));
-        return Ok(status::bytes_answer(StatusCode::OK, "application/json", body));
+        let mut bytes = head(resource, &metadata);
+        append(&mut bytes, &page.items, true);
+        bytes.extend_from_slice(TAIL);
+        return Ok(status::bytes_answer(StatusCode::OK, "application/json", bytes));
     }
     let objects: Vec<Value> = page
         .items
@@ -91,30 +97,72 @@ fn list_metadata(page: &ListPage) -> Value {
     metadata
 }
 
-fn encode(head: String, items: Vec<Stored>) -> impl Iterator<Item = Bytes> {
-    let mut items = items.into_iter();
-    let mut head = Some(head.into_bytes());
-    let mut first = true;
-    let mut done = false;
-    std::iter::from_fn(move || {
-        if done {
-            return None;
+/// What stands before a list's items.
+fn head(resource: &Resource, metadata: &Value) -> Vec<u8> {
+    format!(
+        "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
+        json!(resource.list_kind()),
+        json!(resource.api_version()),
+    )
+    .into_bytes()
+}
+
+/// Appends items as they are stored; `is_first`: nothing stands before them in the list.
+fn append(bytes: &mut Vec<u8>, items: &[Stored], is_first: bool) {
+    bytes.reserve(items.iter().map(|item| item.value.len() + REVISION_BYTES).sum());
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 || !is_first {
+            bytes.push(b',');
         }
-        let mut chunk = head.take().unwrap_or_default();
-        while chunk.len() < CHUNK_BYTES {
-            let Some(item) = items.next() else {
-                chunk.extend_from_slice(b"]}\n");
-                done = true;
+        object::append_with_revision(bytes, &item.value, item.modified);
+    }
+}
+
+/// A list that is read while it is sent. After an error the answer breaks off: its client learns that it has not all.
+struct Sent {
+    scan: Scan,
+    head: Option<Vec<u8>>,
+    /// No item was sent yet.
+    is_empty: bool,
+    is_over: bool,
+}
+
+impl Sent {
+    fn new(head: Vec<u8>, scan: Scan) -> Sent {
+        Sent {
+            scan,
+            head: Some(head),
+            is_empty: true,
+            is_over: false,
+        }
+    }
+
+    fn chunk(&mut self) -> Result<Bytes, ApiError> {
+        let mut bytes = self.head.take().unwrap_or_default();
+        while bytes.len() < CHUNK_BYTES {
+            let Some(items) = self.scan.next()? else {
+                self.is_over = true;
+                bytes.extend_from_slice(TAIL);
                 break;
             };
-            if !first {
-                chunk.push(b',');
-            }
-            first = false;
-            object::append_with_revision(&mut chunk, &item.value, item.modified);
+            append(&mut bytes, &items, self.is_empty);
+            self.is_empty &= items.is_empty();
         }
-        Some(Bytes::from(chunk))
-    })
+        Ok(Bytes::from(bytes))
+    }
+}
+
+impl Iterator for Sent {
+    type Item = Result<Bytes, ApiError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let chunk = self.chunk();
+        self.is_over |= chunk.is_err();
+        Some(chunk)
+    }
 }
 
 /// Deletes every object of a collection that the selectors name.

@@ -11,7 +11,8 @@ use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use api::{Timestamp, protobuf};
 use axum::body::Body;
-use futures::FutureExt as _;
+use bytes::Bytes;
+use futures::{FutureExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request as HttpRequest, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -249,14 +250,17 @@ impl Course {
             return;
         }
         let body = std::mem::take(response.body_mut());
-        // What is answered at once is in memory already.
-        if let Ok(collected) = body.collect().await {
-            let bytes = collected.to_bytes();
-            if let Ok(object) = serde_json::from_slice(&bytes) {
-                self.trail.response_object(object);
+        *response.body_mut() = match body.collect().await {
+            Ok(collected) => {
+                let bytes = collected.to_bytes();
+                if let Ok(object) = serde_json::from_slice(&bytes) {
+                    self.trail.response_object(object);
+                }
+                Body::from(bytes)
             }
-            *response.body_mut() = Body::from(bytes);
-        }
+            // It breaks off for the client as it did here.
+            Err(error) => Body::from_stream(stream::iter([Err::<Bytes, _>(error)])),
+        };
     }
 }
 

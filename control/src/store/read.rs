@@ -27,6 +27,8 @@ pub struct ListRequest {
     pub after: Option<StoreKey>,
     /// At most so many items; all if absent.
     pub limit: Option<usize>,
+    /// Count what is behind the page. Costs a look at every key of it.
+    pub counts_rest: bool,
 }
 
 /// A page of a collection.
@@ -36,8 +38,8 @@ pub struct Page {
     pub items: Vec<Stored>,
     /// The revision the page shows, and the one to continue at.
     pub revision: Revision,
-    /// Items behind this page.
-    pub remaining: usize,
+    /// Items behind this page, if the request has them counted.
+    pub remaining: Option<usize>,
     /// Whether there are any.
     pub more: bool,
 }
@@ -138,7 +140,7 @@ pub(super) fn list(database: &Database, request: &ListRequest) -> Result<Page, R
         let mut page = Page {
             items: Vec::new(),
             revision: at,
-            remaining: 0,
+            remaining: request.counts_rest.then_some(0),
             more: false,
         };
         let newest = tables::marks(transaction)?.revision;
@@ -146,11 +148,14 @@ pub(super) fn list(database: &Database, request: &ListRequest) -> Result<Page, R
         while let Some(version) = versions.next()? {
             if page.items.len() < limit {
                 page.items.push(version.read(&database.seal)?);
-            } else {
-                page.remaining += 1;
+                continue;
+            }
+            page.more = true;
+            match &mut page.remaining {
+                Some(remaining) => *remaining += 1,
+                None => break,
             }
         }
-        page.more = page.remaining > 0;
         Ok(page)
     })
 }

@@ -1,9 +1,6 @@
 //! One writer and many watchers: how soon each is told, and what a watch costs that has nothing to tell.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use http::Method;
@@ -22,6 +19,7 @@ use crate::{
     server::Server,
 };
 
+pub(crate) const OPERATION: &str = "event to 1000 watchers";
 const WATCHERS: usize = 1_000;
 /// Watches of one connection, as a client library with all its informers has them.
 const WATCHES_EACH: usize = 50;
@@ -29,7 +27,7 @@ const WATCHES_EACH: usize = 50;
 const WRITES_PER_SECOND: u32 = 20;
 const WATCHED: &str = "watched";
 
-pub(crate) async fn measure(server: &Server, target: &Arc<Target>, lasting: Duration) -> Result<()> {
+pub(crate) async fn measure(server: &Server, target: &Target, lasting: Duration) -> Result<()> {
     let mut writer = Connection::open(target).await?;
     write(&mut writer, Method::POST, 0).await?;
 
@@ -74,7 +72,7 @@ pub(crate) async fn measure(server: &Server, target: &Arc<Target>, lasting: Dura
         took.extend(seen);
     }
     let row = Row {
-        operation: "event to 1000 watchers",
+        operation: OPERATION,
         clients: WATCHERS,
         load: Load::new(took, begun.elapsed()),
         server_mib: peak.end().await?,
@@ -94,7 +92,7 @@ async fn write(writer: &mut Connection, method: Method, version: usize) -> Resul
     };
     let body = match method {
         Method::DELETE => String::new(),
-        _ => objects::changed_config_map(WATCHED, version),
+        _ => objects::config_map(WATCHED, version),
     };
     writer.call(Call { method, path, body }).await?;
     Ok(())

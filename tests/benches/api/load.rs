@@ -23,6 +23,22 @@ impl Call {
             body: String::new(),
         }
     }
+
+    pub(crate) fn post(path: impl Into<String>, body: String) -> Call {
+        Call {
+            method: Method::POST,
+            path: path.into(),
+            body,
+        }
+    }
+
+    pub(crate) fn put(path: impl Into<String>, body: String) -> Call {
+        Call {
+            method: Method::PUT,
+            path: path.into(),
+            body,
+        }
+    }
 }
 
 /// Who asks, how long, and how fast.

@@ -1,7 +1,6 @@
 //! What is written and read: ConfigMaps and pods of a usual size, which no controller touches.
 
 use anyhow::Result;
-use http::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -24,27 +23,29 @@ pub(crate) fn name(clients: usize, client: usize, number: usize) -> String {
     format!("of-{clients}-{client}-{number}")
 }
 
-/// Makes the namespaces.
-pub(crate) async fn prepare(connection: &mut Connection) -> Result<()> {
+/// The name of the object that a client reads and updates.
+pub(crate) fn read_name(client: usize) -> String {
+    format!("read-{client}")
+}
+
+/// Makes the namespaces, and what is read by so many clients.
+pub(crate) async fn prepare(target: &Target, clients: usize) -> Result<()> {
+    let mut connection = Connection::open(target).await?;
     for namespace in ["bench", "bench-listed"] {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
-        let creation = Call {
-            method: Method::POST,
-            path: "/api/v1/namespaces".to_owned(),
-            body: namespace.to_string(),
-        };
+        connection
+            .call(Call::post("/api/v1/namespaces", namespace.to_string()))
+            .await?;
+    }
+    for client in 0..clients {
+        let creation = Call::post(CONFIG_MAPS, config_map(&read_name(client), 0));
         connection.call(creation).await?;
     }
     Ok(())
 }
 
-/// A ConfigMap.
-pub(crate) fn config_map(name: &str) -> String {
-    changed_config_map(name, 0)
-}
-
-/// Its version of this number.
-pub(crate) fn changed_config_map(name: &str, version: usize) -> String {
+/// A ConfigMap, in its version of this number.
+pub(crate) fn config_map(name: &str, version: usize) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -91,11 +92,7 @@ pub(crate) async fn fill(target: &Target, clients: usize, count: usize) -> Resul
         let mut connection = Connection::open(target).await?;
         tasks.spawn(async move {
             for number in (client..count).step_by(clients) {
-                let creation = Call {
-                    method: Method::POST,
-                    path: LISTED_PODS.to_owned(),
-                    body: pod(&format!("pod-{number:05}")),
-                };
+                let creation = Call::post(LISTED_PODS, pod(&format!("pod-{number:05}")));
                 connection.call(creation).await?;
             }
             anyhow::Ok(())

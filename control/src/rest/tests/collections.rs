@@ -60,6 +60,65 @@ async fn lists_come_in_pages_and_as_tables() {
     assert_eq!(server.get(path).await.json()["items"].as_array().unwrap().len(), 1);
 }
 
+/// Big enough for several parts of a list that is read while it is sent.
+async fn many(server: &Server) -> Vec<String> {
+    let names: Vec<String> = (0..150).map(|number| format!("m{number:03}")).collect();
+    for name in &names {
+        let object = json!({ "metadata": { "name": name }, "data": { "k": "v".repeat(1000) } });
+        server.create("configmaps", "default", object).await;
+    }
+    names
+}
+
+#[tokio::test]
+async fn a_list_that_is_read_while_it_is_sent_shows_one_revision() {
+    let server = server().await;
+    let names = many(&server).await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    for selector in ["", "?fieldSelector=metadata.namespace%3Ddefault"] {
+        let revision = server.engine.store().revision();
+        let caller = Caller::system("system:test");
+        let asked = format!("{path}{selector}");
+        let list = server.response(caller.clone(), "GET", &asked, &[], Body::empty()).await;
+        // Behind the part that is read by now.
+        let maps = resource::by_path("", "v1", "configmaps").unwrap();
+        let deletion = server.engine.delete(&caller, maps, "default", "m149", Default::default());
+        deletion.await.unwrap();
+        server.config_map("n", json!({})).await;
+        let bytes = list.into_body().collect().await.unwrap().to_bytes();
+        let list: Value = serde_json::from_slice(&bytes).unwrap();
+        let listed: Vec<&str> = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(listed, names);
+        assert_eq!(list["metadata"], json!({ "resourceVersion": revision.to_string() }));
+
+        let deletion = server.engine.delete(&caller, maps, "default", "n", Default::default());
+        deletion.await.unwrap();
+        let object = json!({ "metadata": { "name": "m149" } });
+        server.create("configmaps", "default", object).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_whose_history_is_cut_while_it_is_sent_breaks_off() {
+    let server = server().await;
+    many(&server).await;
+    let caller = Caller::system("system:test");
+    let path = "/api/v1/namespaces/default/configmaps";
+    let list = server.response(caller, "GET", path, &[], Body::empty()).await;
+    for number in 0..2 * KEPT_REVISIONS {
+        server.config_map(&format!("n{number}"), json!({})).await;
+    }
+    let store = server.engine.store();
+    store.compact(store.revision()).await.unwrap();
+    let broken = list.into_body().collect().await.expect_err("it cannot be whole");
+    assert!(broken.to_string().contains("too old resource version"), "{broken}");
+}
+
 #[tokio::test]
 async fn a_watch_tells_every_change_once_from_where_it_starts() {
     let server = server().await;
