@@ -26,7 +26,7 @@ pub(crate) mod expressions {
     pub(crate) use super::rules::{Constructions, JSON_PATCH, OBJECT, Program, TYPE, plain, width};
 }
 
-pub use self::definition::{ROWS_MAX, TooManyRows, is_established, rows};
+pub use self::definition::{ROWS_MAX, TooManyRows, forms, is_established, rows};
 pub(crate) use self::path::Path;
 pub use self::place::KindPlace;
 use self::{columns::Column, scale::ScalePaths, schema::Schema};

@@ -9,6 +9,7 @@
 mod admit;
 mod apply;
 mod contents;
+mod convert;
 mod create;
 mod delete;
 mod error;
@@ -48,7 +49,7 @@ use crate::{
     authorization::Access,
     followed::Followed,
     kinds::Registry,
-    store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
+    store::{CommitError, Expect, Op, ReadError, Revision, Store, StoreKey, Stored, Write},
     stream::{Nodes, WeakNodes},
 };
 
@@ -313,7 +314,8 @@ impl Engine {
         let key = key(resource, attempt.namespace, attempt.name);
         for _ in 0..ROUNDS_MAX {
             let stored = self.stored(resource, &key)?;
-            let current = object::decode_as(resource, &stored)?;
+            let shown = self.one_in_version(resource, &stored).await?;
+            let current = object::decode_as(resource, &shown)?;
             let attempt = Attempt {
                 old: Some(&current),
                 ..attempt
@@ -368,14 +370,17 @@ impl Engine {
         if !removed && new == *current && object::is_in_storage_version(resource, stored) {
             return Ok(Some(Outcome::Kept(new)));
         }
+        let op = if removed {
+            Op::Delete
+        } else {
+            let kept = self.kept(resource, new).await?;
+            new = kept.shown;
+            Op::Put(kept.bytes)
+        };
         let write = Write {
             key: stored.key.clone(),
-            expect: crate::store::Expect::At(stored.modified),
-            op: if removed {
-                crate::store::Op::Delete
-            } else {
-                crate::store::Op::Put(object::encode_as(resource, &new))
-            },
+            expect: Expect::At(stored.modified),
+            op,
         };
         let committed = self
             .commit(target(), write, reservation.writes, &claim, attempt.dry_run)

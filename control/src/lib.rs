@@ -10,6 +10,7 @@ pub mod auth;
 mod authorization;
 mod certificates;
 pub mod config;
+mod conversion;
 mod definitions;
 pub mod driver;
 mod durable;

@@ -148,10 +148,12 @@ impl Engine {
         };
         let reservation = self.reserve(attempt, &object).await?;
         checks.extend(reservation.writes.iter().cloned());
+        let kept = self.kept(resource, object).await?;
+        let mut object = kept.shown;
         let write = Write {
             key,
             expect: Expect::Absent,
-            op: Op::Put(object::encode_as(resource, &object)),
+            op: Op::Put(kept.bytes),
         };
         let outcome = self
             .commit(target.clone(), write, checks, &claim, attempt.dry_run)

@@ -62,32 +62,43 @@ pub struct ListPage {
 }
 
 impl Engine {
-    /// The object, with its `resourceVersion`.
+    /// The object, with its `resourceVersion`; not of a kind that a webhook converts.
     ///
     /// # Errors
     /// `NotFound`, or the store cannot be read.
     pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
-        object::decode_as(resource, &self.get_stored(resource, namespace, name)?)
+        let stored = self.stored(resource.stored(), &key(resource, namespace, name))?;
+        object::decode_as(resource, &stored)
     }
 
-    /// The object as it is stored; see [`object::decode_as`] and [`object::bytes_as`] for the form of this row.
+    /// The object of any kind in the row's version; see [`object::decode_as`] and [`object::bytes_as`] for its form.
     ///
     /// # Errors
-    /// `NotFound`, or the store cannot be read.
-    pub fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
-        self.stored(resource.stored(), &key(resource, namespace, name))
+    /// `NotFound`, or the store cannot be read, or a webhook does not convert it.
+    pub async fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
+        let stored = self.stored(resource.stored(), &key(resource, namespace, name))?;
+        Ok(self.one_in_version(resource, &stored).await?.into_owned())
+    }
+
+    /// The object of any kind as the row shows it.
+    ///
+    /// # Errors
+    /// As [`Engine::get_stored`].
+    pub async fn shown(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        object::decode_as(resource, &self.get_stored(resource, namespace, name).await?)
     }
 
     /// The object's Scale.
     ///
     /// # Errors
     /// `NotFound` if the object or the kind's subresource does not exist.
-    pub fn get_scale(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
+    pub async fn get_scale(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
         scale::known(resource)?;
-        Ok(scale::of(resource, &self.get(resource, namespace, name)?))
+        Ok(scale::of(resource, &self.shown(resource, namespace, name).await?))
     }
 
-    /// A page of a collection, as it is stored. The selectors are about the stored form, whatever row is asked for.
+    /// A page of a collection, as it is stored; of a custom kind, in the row's version. For built-in kinds, the selectors
+    /// are about the stored form, whatever row is asked for.
     ///
     /// # Errors
     /// `Expired` when the revision or the token is too old, `Timeout` when the revision does not come.
@@ -114,7 +125,8 @@ impl Engine {
         };
         let filtered = !options.labels.is_everything() || !options.fields.is_everything();
         if !filtered {
-            let page = self.page(&request)?;
+            let mut page = self.page(&request)?;
+            page.items = self.in_version(resource, page.items).await?;
             let last = page.items.last().map(|item| item.key.clone());
             return Ok(ListPage {
                 continue_token: match last {
@@ -133,7 +145,8 @@ impl Engine {
             let page = self.page(&request)?;
             let revision = page.revision;
             let count = page.items.len();
-            for (index, item) in page.items.into_iter().enumerate() {
+            let shown = self.in_version(resource, page.items).await?;
+            for (index, item) in shown.into_iter().enumerate() {
                 let scanned = item.key.clone();
                 if matches(resource, &item, options)? {
                     items.push(item);
