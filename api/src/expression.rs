@@ -5,6 +5,7 @@
 
 mod authorizer;
 mod mutation;
+mod types;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,6 +20,7 @@ use serde_json::{Map, Number, Value};
 pub use self::{
     authorizer::{Account, Authorizer, Question, ResourceQuestion, Ruling},
     mutation::MismatchError,
+    types::{Known, TypeFault},
 };
 use crate::custom::expressions::{Constructions, Program, plain, width};
 

@@ -20,6 +20,7 @@ mod followed;
 pub mod kinds;
 mod metrics;
 pub mod pki;
+mod policy_status;
 mod reach;
 mod rest;
 #[cfg(test)]

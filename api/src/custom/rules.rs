@@ -96,8 +96,7 @@ impl Program {
     /// # Errors
     /// What is wrong with the expression, in the words of the compiler.
     pub(crate) fn compile_with(expression: &str, may_construct: Constructions) -> Result<Program, String> {
-        let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
-        let mut parsed = parsed.map_err(|errors| errors.to_string())?;
+        let mut parsed = Program::parse(expression)?;
         optional::as_keys(&mut parsed);
         structs::as_maps(&mut parsed, may_construct)?;
         Ok(Program(parsed))
@@ -107,6 +106,15 @@ impl Program {
     pub(crate) fn with_variable(mut self, variable: &str, field: &str) -> Program {
         variables::as_variable(&mut self.0, variable, field);
         self
+    }
+
+    /// The expression as it was written.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of the compiler.
+    pub(crate) fn parse(expression: &str) -> Result<IdedExpr, String> {
+        let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
+        parsed.map_err(|errors| errors.to_string())
     }
 
     pub(crate) fn execute(&self, context: &Context<'_>) -> ResolveResult {

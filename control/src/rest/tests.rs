@@ -8,6 +8,7 @@ mod guarantees;
 mod health;
 mod hooks;
 mod limits;
+mod policies;
 mod restriction;
 mod streams;
 mod webhooks;
