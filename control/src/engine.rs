@@ -352,6 +352,13 @@ impl Engine {
         };
         let written = Some(&new).filter(|_| attempt.operation != Operation::Delete);
         self.approve(attempt, written).await?;
+        let is_same = |new: &Value| !removed && *new == *current && object::is_in_storage_version(resource, stored);
+        // Before anybody waits for what is reserved.
+        let kept = if removed || is_same(&new) {
+            None
+        } else {
+            self.kept(resource, &new).await?
+        };
         let reservation = if removed {
             Reservation::default()
         } else {
@@ -367,15 +374,16 @@ impl Engine {
                 .change(Some(current), &mut new, rand::random())
                 .map_err(|causes| invalid(target(), causes))?,
         };
-        if !removed && new == *current && object::is_in_storage_version(resource, stored) {
+        if is_same(&new) {
             return Ok(Some(Outcome::Kept(new)));
         }
-        let op = if removed {
-            Op::Delete
-        } else {
-            let kept = self.kept(resource, new).await?;
-            new = kept.shown;
-            Op::Put(kept.bytes)
+        let op = match kept {
+            _ if removed => Op::Delete,
+            None => Op::Put(object::encode_as(resource, &new)),
+            Some(kept) => {
+                new = kept.shown;
+                Op::Put(kept.bytes)
+            }
         };
         let write = Write {
             key: stored.key.clone(),

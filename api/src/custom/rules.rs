@@ -7,6 +7,7 @@ mod cost;
 mod optional;
 mod parts;
 mod structs;
+mod text;
 mod values;
 mod variables;
 
@@ -22,6 +23,7 @@ use self::values::to_cel;
 pub(crate) use self::{
     cost::width,
     structs::{Constructions, JSON_PATCH, OBJECT, TYPE},
+    text::register,
     values::plain,
 };
 use super::{
@@ -139,6 +141,7 @@ fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
         static FUNCTIONS: Context<'static> = {
             let mut context = Context::default();
             context.register_all();
+            register(&mut context);
             context
         };
     }

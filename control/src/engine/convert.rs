@@ -23,7 +23,7 @@ use crate::{
     store::Stored,
 };
 
-/// An object as it is to be stored.
+/// An object as a webhook converted it to be stored.
 pub(super) struct Kept {
     pub(super) bytes: Bytes,
     /// What reading it will show in the version of its writer.
@@ -95,24 +95,16 @@ impl Engine {
         self.registry().hook(row).is_some()
     }
 
-    /// An object of the row as it is to be stored.
+    /// An object of the row as it is to be stored, if a webhook has to convert it for that.
     ///
     /// # Errors
-    /// [`ApiError::Conversion`] when a webhook has to convert it and does not.
-    pub(super) async fn kept(&self, row: &Resource, object: Value) -> Result<Kept, ApiError> {
+    /// [`ApiError::Conversion`] when the webhook does not convert it.
+    pub(super) async fn kept(&self, row: &Resource, object: &Value) -> Result<Option<Kept>, ApiError> {
         let storage = self.registry().storage_row(row);
+        let storage = storage.filter(|storage| storage.version != row.version);
         let Some((hook, storage)) = self.registry().hook(row).zip(storage) else {
-            return Ok(Kept {
-                bytes: object::encode_as(row, &object),
-                shown: object,
-            });
+            return Ok(None);
         };
-        if storage.version == row.version {
-            return Ok(Kept {
-                bytes: object::encode(&object),
-                shown: object,
-            });
-        }
         let mut asked = object.clone();
         let revision = object::metadata_mut(&mut asked).remove("resourceVersion");
         let mut kept = self.one(&hook, &storage.api_version(), asked).await?;
@@ -128,7 +120,7 @@ impl Engine {
         if let Some(revision) = revision {
             object::metadata_mut(&mut shown).insert("resourceVersion".to_owned(), revision);
         }
-        Ok(Kept { bytes, shown })
+        Ok(Some(Kept { bytes, shown }))
     }
 
     /// Objects of one row in the form of another one of the same collection.

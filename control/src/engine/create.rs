@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ApiError, Attempt, Caller, Cause, Engine, Operation, Target, WriteOptions, fields, invalid, is_service, key,
+    ApiError, Attempt, Caller, Cause, Engine, Operation, Target, WriteOptions,
+    convert::Kept,
+    fields, invalid, is_service, key,
     managed::{self, Record},
     now, object,
     object::{is_terminating, meta_str, metadata_mut},
@@ -115,8 +117,10 @@ impl Engine {
             return Err(invalid(target, causes));
         }
         self.approve(&attempt, Some(&object)).await?;
+        // Before anybody waits for what is reserved.
+        let kept = self.kept(resource, &object).await?;
         for _ in 0..super::ROUNDS_MAX {
-            if let Some(created) = self.try_create(&attempt, &object, &target).await? {
+            if let Some(created) = self.try_create(&attempt, &object, kept.as_ref(), &target).await? {
                 return Ok(created);
             }
         }
@@ -128,6 +132,7 @@ impl Engine {
         &self,
         attempt: &Attempt<'_>,
         object: &Value,
+        kept: Option<&Kept>,
         target: &Target,
     ) -> Result<Option<Value>, ApiError> {
         let resource = attempt.asked.stored();
@@ -148,12 +153,17 @@ impl Engine {
         };
         let reservation = self.reserve(attempt, &object).await?;
         checks.extend(reservation.writes.iter().cloned());
-        let kept = self.kept(resource, object).await?;
-        let mut object = kept.shown;
+        let bytes = match kept {
+            None => object::encode_as(resource, &object),
+            Some(kept) => {
+                object = kept.shown.clone();
+                kept.bytes.clone()
+            }
+        };
         let write = Write {
             key,
             expect: Expect::Absent,
-            op: Op::Put(kept.bytes),
+            op: Op::Put(bytes),
         };
         let outcome = self
             .commit(target.clone(), write, checks, &claim, attempt.dry_run)
