@@ -23,10 +23,10 @@ use serde_json::{Value, json};
 
 /// What expressions over whole objects share with rules of schemas.
 pub(crate) mod expressions {
-    pub(crate) use super::rules::{Constructions, JSON_PATCH, OBJECT, Program, TYPE, plain, width};
+    pub(crate) use super::rules::{Constructions, JSON_PATCH, OBJECT, Program, TYPE, plain, register, width};
 }
 
-pub use self::definition::{ROWS_MAX, TooManyRows, is_established, rows};
+pub use self::definition::{ROWS_MAX, TooManyRows, forms, is_established, rows};
 pub(crate) use self::path::Path;
 pub use self::place::KindPlace;
 use self::{columns::Column, scale::ScalePaths, schema::Schema};

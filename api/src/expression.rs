@@ -5,6 +5,7 @@
 
 mod authorizer;
 mod mutation;
+mod types;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,8 +20,9 @@ use serde_json::{Map, Number, Value};
 pub use self::{
     authorizer::{Account, Authorizer, Question, ResourceQuestion, Ruling},
     mutation::MismatchError,
+    types::{Known, TypeFault},
 };
-use crate::custom::expressions::{Constructions, Program, plain, width};
+use crate::custom::expressions::{Constructions, Program, plain, register, width};
 
 /// Items that the macros of one evaluation may visit: some seconds at worst, as in Kubernetes.
 const VISITS_MAX: u64 = 10_000_000;
@@ -163,6 +165,7 @@ fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
         static FUNCTIONS: Context<'static> = {
             let mut context = Context::default();
             context.register_all();
+            register(&mut context);
             authorizer::register(&mut context);
             context
         };

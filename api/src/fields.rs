@@ -24,6 +24,7 @@ pub use extract::{FieldFault, extract};
 pub use managers::{Entry, MalformedFields, Managers, Operation, is_reset};
 pub use merge::merge;
 pub use ownership::{Applied, Configuration, Conflict, Conflicts, Filter, Writer, apply, track};
+pub(crate) use place::Held;
 pub use place::{Child, Deduced, Place, ScalarType, Topology};
 pub use remove::remove;
 pub use set::{FieldSet, MalformedSet, Path};

@@ -13,7 +13,8 @@ use std::{
 };
 
 use api::{
-    Timestamp, custom,
+    Timestamp,
+    custom::{self, TooManyRows},
     resource::{self, Resource},
 };
 use reconcile::definitions::{self, CLEANUP_FINALIZER};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     engine::{ApiError, Caller, DeleteOptions, Engine, ListOptions, SERVER_MANAGER, WriteOptions, object},
+    kinds::Addition,
     store::{ListRequest, ReadError, Stored, WatchEnd, WatchEvent, WatchRequest, Watcher},
 };
 
@@ -141,7 +143,7 @@ impl Definitions {
                 self.known.insert(name.to_owned(), definition);
             }
             None => {
-                self.engine.registry().serve(name, Vec::new(), false);
+                self.engine.registry().serve(name, Addition::default());
                 self.known.remove(name);
             }
         }
@@ -149,17 +151,16 @@ impl Definitions {
 
     /// Serves the rows of an established definition; answers why not, if they cannot be.
     fn serve(&self, name: &str, definition: &Value) -> Option<String> {
-        let rows = if custom::is_established(definition) {
-            custom::rows(definition)
+        let added = if custom::is_established(definition) {
+            added(definition)
         } else {
-            Ok(Vec::new())
+            Ok(Addition::default())
         };
-        let (rows, refusal) = match rows {
-            Ok(rows) => (rows, None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
+        let (addition, refusal) = match added {
+            Ok(addition) => (addition, None),
+            Err(error) => (Addition::default(), Some(error.to_string())),
         };
-        let registry = self.engine.registry();
-        registry.serve(name, rows, object::is_terminating(definition));
+        self.engine.registry().serve(name, addition);
         refusal
     }
 
@@ -232,6 +233,16 @@ impl Definitions {
     }
 }
 
+/// What an established definition adds.
+fn added(definition: &Value) -> Result<Addition, TooManyRows> {
+    Ok(Addition {
+        rows: custom::rows(definition)?,
+        forms: custom::forms(definition)?,
+        conversion: definition["spec"]["conversion"].clone(),
+        is_closing: object::is_terminating(definition),
+    })
+}
+
 /// Deletes the objects of a definition that is being deleted, waits until they are gone, and lets the definition go.
 async fn clean(engine: &Engine, name: &str) -> Result<(), ApiError> {
     let progress = |reason: &'static str, message: &'static str| async move {
@@ -252,6 +263,8 @@ async fn clean(engine: &Engine, name: &str) -> Result<(), ApiError> {
     if custom::is_established(&definition)
         && let Some(row) = custom::rows(&definition).ok().and_then(|rows| rows.first().copied())
     {
+        // In the version that they are stored in: nobody has to convert what goes.
+        let row = engine.registry().storage_row(row).unwrap_or(row);
         empty(engine, row).await?;
     }
     let mut freed = progress("InstanceDeletionCompleted", "removed all instances").await?;

@@ -9,6 +9,7 @@
 mod admit;
 mod apply;
 mod contents;
+mod convert;
 mod create;
 mod delete;
 mod error;
@@ -48,7 +49,7 @@ use crate::{
     authorization::Access,
     followed::Followed,
     kinds::Registry,
-    store::{CommitError, ReadError, Revision, Store, StoreKey, Stored, Write},
+    store::{CommitError, Expect, Op, ReadError, Revision, Store, StoreKey, Stored, Write},
     stream::{Nodes, WeakNodes},
 };
 
@@ -313,7 +314,8 @@ impl Engine {
         let key = key(resource, attempt.namespace, attempt.name);
         for _ in 0..ROUNDS_MAX {
             let stored = self.stored(resource, &key)?;
-            let current = object::decode_as(resource, &stored)?;
+            let shown = self.one_in_version(resource, &stored).await?;
+            let current = object::decode_as(resource, &shown)?;
             let attempt = Attempt {
                 old: Some(&current),
                 ..attempt
@@ -350,6 +352,13 @@ impl Engine {
         };
         let written = Some(&new).filter(|_| attempt.operation != Operation::Delete);
         self.approve(attempt, written).await?;
+        let is_same = |new: &Value| !removed && *new == *current && object::is_in_storage_version(resource, stored);
+        // Before anybody waits for what is reserved.
+        let kept = if removed || is_same(&new) {
+            None
+        } else {
+            self.kept(resource, &new).await?
+        };
         let reservation = if removed {
             Reservation::default()
         } else {
@@ -365,17 +374,21 @@ impl Engine {
                 .change(Some(current), &mut new, rand::random())
                 .map_err(|causes| invalid(target(), causes))?,
         };
-        if !removed && new == *current && object::is_in_storage_version(resource, stored) {
+        if is_same(&new) {
             return Ok(Some(Outcome::Kept(new)));
         }
+        let op = match kept {
+            _ if removed => Op::Delete,
+            None => Op::Put(object::encode_as(resource, &new)),
+            Some(kept) => {
+                new = kept.shown;
+                Op::Put(kept.bytes)
+            }
+        };
         let write = Write {
             key: stored.key.clone(),
-            expect: crate::store::Expect::At(stored.modified),
-            op: if removed {
-                crate::store::Op::Delete
-            } else {
-                crate::store::Op::Put(object::encode_as(resource, &new))
-            },
+            expect: Expect::At(stored.modified),
+            op,
         };
         let committed = self
             .commit(target(), write, reservation.writes, &claim, attempt.dry_run)

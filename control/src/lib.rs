@@ -10,6 +10,7 @@ pub mod auth;
 mod authorization;
 mod certificates;
 pub mod config;
+mod conversion;
 mod definitions;
 pub mod driver;
 mod durable;
@@ -19,6 +20,7 @@ mod followed;
 pub mod kinds;
 mod metrics;
 pub mod pki;
+mod policy_status;
 mod reach;
 mod rest;
 #[cfg(test)]

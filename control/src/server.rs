@@ -36,6 +36,7 @@ use crate::{
     flow::{self, FlowMeter},
     metrics::Metrics,
     pki::{self, Authority, OwnCertificate},
+    policy_status,
     rest::{BOOKMARK_INTERVAL, Company, Rest},
     store::{OpenError, ReadError, SealConfig, Store, StoreConfig},
     stream::Nodes,
@@ -281,6 +282,7 @@ async fn serve(
         stop.clone(),
     ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
+    let policies = tokio::spawn(policy_status::run(engine.clone(), stop.clone()));
     let dangling = tokio::spawn(flow::judge_schemas(engine.clone(), stop.clone()));
     let aggregation = Aggregation::new(engine.store().clone(), authorities.front_proxy).map_err(ServerError::Issue)?;
     let others = tokio::spawn(aggregation::run(
@@ -316,7 +318,7 @@ async fn serve(
     if tokio::time::timeout(STOP_WAIT, &mut driver).await.is_err() {
         driver.abort();
     }
-    for task in [definitions, dangling, requests, kubeconfig, others] {
+    for task in [definitions, policies, dangling, requests, kubeconfig, others] {
         task.abort();
     }
     result

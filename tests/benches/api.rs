@@ -3,7 +3,11 @@
 //! Real requests over TLS and HTTP/2, each client with a connection of its own, against the real binary on a real disk.
 //! Client and server share the machine, so that the rates are those of both together.
 
-#![allow(missing_docs, clippy::print_stdout, reason = "a program that prints what it measures")]
+#![allow(
+    missing_docs,
+    clippy::print_stdout,
+    reason = "a program that prints what it measures"
+)]
 
 #[path = "api/connection.rs"]
 mod connection;
@@ -121,7 +125,8 @@ impl Bench<'_> {
                 let name = objects::name(clients, client, number);
                 Call::post(objects::CONFIG_MAPS, objects::config_map(&name, 0))
             };
-            self.row("create configmap", &self.full_speed(clients), creation).await?;
+            self.row("create configmap", &self.full_speed(clients), creation)
+                .await?;
         }
         for clients in CLIENTS {
             let update = move |client, number| {

@@ -42,11 +42,25 @@ pub fn is_established(definition: &Value) -> bool {
 /// When [`ROWS_MAX`] rows have been made and these are new.
 pub fn rows(definition: &Value) -> Result<Vec<&'static Resource>, TooManyRows> {
     let served = |version: &&Value| version["served"] == true;
-    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
-    versions
+    versions(definition)
         .filter(served)
         .map(|version| interned(definition, version))
         .collect()
+}
+
+/// The rows of all versions of an established definition, also of those that it does not serve: objects may be stored
+/// in any.
+///
+/// # Errors
+/// When [`ROWS_MAX`] rows have been made and these are new.
+pub fn forms(definition: &Value) -> Result<Vec<&'static Resource>, TooManyRows> {
+    versions(definition)
+        .map(|version| interned(definition, version))
+        .collect()
+}
+
+fn versions(definition: &Value) -> impl Iterator<Item = &Value> {
+    definition["spec"]["versions"].as_array().into_iter().flatten()
 }
 
 fn interned(definition: &Value, version: &Value) -> Result<&'static Resource, TooManyRows> {
@@ -75,8 +89,7 @@ fn interned(definition: &Value, version: &Value) -> Result<&'static Resource, To
 
 /// Name of the version in which objects are stored.
 fn storage_version(definition: &Value) -> &str {
-    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
-    versions
+    versions(definition)
         .filter(|version| version["storage"] == true)
         .find_map(|version| version["name"].as_str())
         .unwrap_or_default()

@@ -9,7 +9,7 @@ use super::{
     schema::{Additional, ListKind, Schema, ValueKind},
 };
 use crate::{
-    fields::{Child, Place, ScalarType, Topology, Typed},
+    fields::{Child, Held, Place, ScalarType, Topology, Typed},
     resource::Resource,
 };
 
@@ -44,6 +44,46 @@ impl KindPlace {
     #[must_use]
     pub fn named(definition: &str) -> Option<KindPlace> {
         Typed::root(definition).map(|place| KindPlace(At::Typed(place)))
+    }
+
+    /// What values here are.
+    pub(crate) fn held(&self) -> Held<KindPlace> {
+        let schema = match self.0 {
+            At::Object(_) => return Held::Struct,
+            At::Within(schema) => schema,
+            At::TypeName => return Held::Text,
+            At::Unknown => return Held::Unknown,
+            At::Typed(place) => {
+                return match place.held() {
+                    Held::Map(value) => Held::Map(KindPlace(At::Typed(value))),
+                    Held::List(item) => Held::List(KindPlace(At::Typed(item))),
+                    Held::Unknown => Held::Unknown,
+                    Held::Text => Held::Text,
+                    Held::Bytes => Held::Bytes,
+                    Held::Integer => Held::Integer,
+                    Held::Number => Held::Number,
+                    Held::Boolean => Held::Boolean,
+                    Held::Time => Held::Time,
+                    Held::Span => Held::Span,
+                    Held::Struct => Held::Struct,
+                };
+            }
+        };
+        match (schema.kind, &schema.additional, schema.limits.format.as_str()) {
+            (Some(ValueKind::String), _, "byte") => Held::Bytes,
+            (Some(ValueKind::String), _, "date" | "date-time") => Held::Time,
+            (Some(ValueKind::String), _, "duration") => Held::Span,
+            (Some(ValueKind::String), ..) => Held::Text,
+            (Some(ValueKind::Integer), ..) => Held::Integer,
+            (Some(ValueKind::Number), ..) => Held::Number,
+            (Some(ValueKind::Boolean), ..) => Held::Boolean,
+            (Some(ValueKind::Array), ..) => self.item().map_or(Held::Unknown, Held::List),
+            (Some(ValueKind::Object), Additional::Of(value), _) => Held::Map(KindPlace::within(value)),
+            (Some(ValueKind::Object), Additional::Any, _) => Held::Map(KindPlace(At::Unknown)),
+            (Some(ValueKind::Object), ..) if schema.preserves && schema.properties.is_empty() => Held::Unknown,
+            (Some(ValueKind::Object), ..) => Held::Struct,
+            (None, ..) => Held::Unknown,
+        }
     }
 
     fn within(schema: &'static Schema) -> KindPlace {

@@ -7,6 +7,7 @@ mod cost;
 mod optional;
 mod parts;
 mod structs;
+mod text;
 mod values;
 mod variables;
 
@@ -22,6 +23,7 @@ use self::values::to_cel;
 pub(crate) use self::{
     cost::width,
     structs::{Constructions, JSON_PATCH, OBJECT, TYPE},
+    text::register,
     values::plain,
 };
 use super::{
@@ -96,8 +98,7 @@ impl Program {
     /// # Errors
     /// What is wrong with the expression, in the words of the compiler.
     pub(crate) fn compile_with(expression: &str, may_construct: Constructions) -> Result<Program, String> {
-        let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
-        let mut parsed = parsed.map_err(|errors| errors.to_string())?;
+        let mut parsed = Program::parse(expression)?;
         optional::as_keys(&mut parsed);
         structs::as_maps(&mut parsed, may_construct)?;
         Ok(Program(parsed))
@@ -107,6 +108,15 @@ impl Program {
     pub(crate) fn with_variable(mut self, variable: &str, field: &str) -> Program {
         variables::as_variable(&mut self.0, variable, field);
         self
+    }
+
+    /// The expression as it was written.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of the compiler.
+    pub(crate) fn parse(expression: &str) -> Result<IdedExpr, String> {
+        let parsed = Parser::default().enable_optional_syntax(true).parse(expression);
+        parsed.map_err(|errors| errors.to_string())
     }
 
     pub(crate) fn execute(&self, context: &Context<'_>) -> ResolveResult {
@@ -131,6 +141,7 @@ fn with_functions<T>(evaluate: impl FnOnce(&Context<'static>) -> T) -> T {
         static FUNCTIONS: Context<'static> = {
             let mut context = Context::default();
             context.register_all();
+            register(&mut context);
             context
         };
     }

@@ -28,6 +28,10 @@ fn expressions_see_whole_objects() {
             Ok(Answer::Text("replicas: 3".to_owned())),
         ),
         (
+            "string(object.spec.replicas > 1) + string(false) + string(1.5) + string('x')",
+            Ok(Answer::Text("truefalse1.5x".to_owned())),
+        ),
+        (
             "object.spec.containers.map(c, c.image)",
             Ok(Answer::Other(json!(["x:1", "y:2"]))),
         ),

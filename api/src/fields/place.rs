@@ -36,6 +36,27 @@ pub enum ScalarType {
     Any,
 }
 
+/// What values at a place are, to those who compute with them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Held<P> {
+    /// Anything.
+    Unknown,
+    Text,
+    Bytes,
+    Integer,
+    Number,
+    Boolean,
+    /// A point in time.
+    Time,
+    /// A length of time.
+    Span,
+    /// Fields with names and types of their own.
+    Struct,
+    /// A map from text.
+    Map(P),
+    List(P),
+}
+
 /// A place below another.
 #[derive(Debug, Clone, Copy)]
 pub struct Child<P> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::place::{Child, Place, ScalarType, Topology};
+use super::place::{Child, Held, Place, ScalarType, Topology};
 use crate::schema::{ListType, MapType, Shape, TypeId, types};
 
 /// A place in the type of a built-in kind.
@@ -60,6 +60,27 @@ impl Typed {
     pub fn root(definition: &str) -> Option<Typed> {
         let id = types().get(definition)?;
         Some(Typed(At::Struct(id, MapType::Unsaid)))
+    }
+
+    /// What values here are.
+    pub(crate) fn held(&self) -> Held<Typed> {
+        let shape = match self.0 {
+            At::Struct(..) => return Held::Struct,
+            At::Held(shape, ..) => shape,
+        };
+        let inner = |shape| Typed(At::Held(shape, &ListType::Atomic, MapType::Unsaid));
+        match shape {
+            Shape::String => Held::Text,
+            Shape::Bytes => Held::Bytes,
+            Shape::Int32 | Shape::Int64 => Held::Integer,
+            Shape::Double => Held::Number,
+            Shape::Bool => Held::Boolean,
+            Shape::Time | Shape::MicroTime => Held::Time,
+            Shape::Quantity | Shape::IntOrString | Shape::Any => Held::Unknown,
+            Shape::Struct(_) => Held::Struct,
+            Shape::List(item) => Held::List(inner(item)),
+            Shape::Map(value) => Held::Map(inner(value)),
+        }
     }
 
     fn parts(&self) -> (Option<&'static Shape>, Option<TypeId>, &'static ListType, MapType) {

@@ -101,11 +101,6 @@ pub(super) const NOTES: &[(&str, &str, &str)] = &[
         "Answers an empty list, as clusters do that run without the components it was made for.",
     ),
     (
-        "apiextensions.k8s.io",
-        "CustomResourceDefinition",
-        "Versions are converted by their names alone (`conversion.strategy: None`).",
-    ),
-    (
         "apiregistration.k8s.io",
         "APIService",
         "Namespaces that are deleted leave what other servers keep in them; OpenAPI v2 has no documents of other servers.",
@@ -144,12 +139,6 @@ pub(super) const FIELDS: &[FieldRow] = &[
         "ports",
         Different,
         "`hostPort` is reserved for the pod, but leads to it only with `hostNetwork`",
-    ),
-    row(
-        "CustomResourceDefinitionSpec",
-        "conversion",
-        Different,
-        "webhooks are not asked",
     ),
     row("EnvVarSource", "fileKeyRef", Ignored, "the variable is not set"),
     row("NodeSpec", "configSource", Ignored, "as in Kubernetes since 1.24"),

@@ -3,6 +3,10 @@
 //! Source: `pkg/apis/admissionregistration/validation` of Kubernetes and the validation of kube-aggregator, by
 //! behaviour.
 
+use std::collections::BTreeSet;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::{
     at::At,
     checks::{named, named_if_set, one_of, one_of_if_set, required, unique_field, within},
@@ -66,20 +70,27 @@ fn webhook(at: &At<'_>, errors: &mut Vec<FieldError>) {
     match_conditions(&at.field("matchConditions"), errors);
 }
 
-fn review_versions(at: &At<'_>, errors: &mut Vec<FieldError>) {
+/// The versions of reviews that a webhook understands.
+pub(super) fn review_versions(at: &At<'_>, errors: &mut Vec<FieldError>) {
     if at.count() == 0 {
         errors.push(at.required("must specify one of v1, v1beta1"));
         return;
     }
+    let mut seen = BTreeSet::new();
     for version in at.items() {
-        named(&version, names::dns_1035_label, errors);
+        if seen.insert(version.text().to_owned()) {
+            named(&version, names::dns_1035_label, errors);
+        } else {
+            errors.push(version.invalid("duplicate version"));
+        }
     }
     if !at.items().any(|version| matches!(version.text(), "v1" | "v1beta1")) {
         errors.push(at.invalid("must include at least one of v1, v1beta1"));
     }
 }
 
-fn client_config(at: &At<'_>, errors: &mut Vec<FieldError>) {
+/// Where a webhook is.
+pub(super) fn client_config(at: &At<'_>, errors: &mut Vec<FieldError>) {
     let (url, service) = (at.field("url"), at.field("service"));
     if url.is_set() == service.is_set() {
         errors.push(at.required("exactly one of url or service is required"));
@@ -115,6 +126,30 @@ fn client_config(at: &At<'_>, errors: &mut Vec<FieldError>) {
                 errors.push(url.invalid("user information is not permitted in the URL"));
             }
         }
+    }
+}
+
+/// Certificates by which another server is known, in PEM and base64.
+pub(super) fn ca_bundle(at: &At<'_>, errors: &mut Vec<FieldError>) {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    if at.is_empty() {
+        return;
+    }
+    let bundle = STANDARD
+        .decode(at.text())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let first = bundle
+        .as_deref()
+        .and_then(|bundle| bundle.split_once(BEGIN)?.1.split_once(END));
+    let is_base64 = |text: &str| {
+        STANDARD
+            .decode(text.split_ascii_whitespace().collect::<String>())
+            .is_ok()
+    };
+    if !first.is_some_and(|(body, _)| is_base64(body)) {
+        errors.push(at.invalid("unable to load root certificates: unable to parse bytes as PEM block"));
     }
 }
 

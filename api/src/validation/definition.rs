@@ -7,6 +7,7 @@ mod schema;
 use std::collections::BTreeSet;
 
 use super::{
+    admission::{ca_bundle, client_config, review_versions},
     at::At,
     checks::{one_of, required},
     error::FieldError,
@@ -249,15 +250,13 @@ fn conversion(at: &At<'_>, errors: &mut Vec<FieldError>) {
         return;
     }
     let config = webhook.field("clientConfig");
-    if !config.is_set() {
+    if config.is_set() {
+        client_config(&config, errors);
+        ca_bundle(&config.field("caBundle"), errors);
+    } else {
         errors.push(config.required("required when strategy is set to Webhook"));
-    } else if config.field("url").is_set() == config.field("service").is_set() {
-        errors.push(config.required("exactly one of url or service is required"));
     }
-    let review = webhook.field("conversionReviewVersions");
-    if review.count() == 0 {
-        errors.push(review.required("required when strategy is set to Webhook"));
-    }
+    review_versions(&webhook.field("conversionReviewVersions"), errors);
 }
 
 /// Groups below `k8s.io` and `kubernetes.io` belong to Kubernetes: who defines kinds there says who agreed.

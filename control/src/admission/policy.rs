@@ -5,6 +5,7 @@
 //! admissionregistration.k8s.io/v1.
 
 mod mutating;
+mod type_checking;
 mod validating;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::{
     mutating::Mutations,
+    type_checking::status as type_status,
     validating::{Fault, Validations},
 };
 use super::{

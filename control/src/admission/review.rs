@@ -4,14 +4,14 @@
 
 use std::borrow::Cow;
 
-use api::{conversion, expression::Scope as Names, resource::Resource};
+use api::{expression::Scope as Names, resource::Resource};
 use serde_json::{Map, Value, json};
 
 use super::authorizer;
 use crate::{
     auth::Caller,
     authorization::Access,
-    engine::{Annotations, Target, Warnings, WriteOptions},
+    engine::{Annotations, Target, Warnings, WriteOptions, object},
 };
 
 /// What somebody does with an object.
@@ -125,12 +125,63 @@ impl<'a> Subject<'a> {
     }
 
     /// The new and the old object, as far as there are any.
-    pub(super) fn objects(&self) -> impl Iterator<Item = &'a Value> {
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &'a Value> {
         self.object.into_iter().chain(self.attempt.old)
     }
 
-    /// The `request` of a review, in the form of this row.
-    pub(crate) fn request(&self, uid: &str, row: &Resource) -> Value {
+    /// Whether its objects are of the row's kind, and not options or a Scale.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.attempt.operation != Operation::Connect && self.attempt.subresource != "scale"
+    }
+
+    /// What somebody is told who wants to see it as this row shows it, of a kind that no webhook converts.
+    pub(crate) fn told(&self, row: &'a Resource) -> Told<'a> {
+        Told {
+            attempt: *self.attempt,
+            row,
+            object: self.object.map(|object| self.shown(row, object)),
+            old: self.attempt.old.map(|object| self.shown(row, object)),
+            in_namespace: self.in_namespace,
+            access: self.access,
+        }
+    }
+
+    /// The same, with its objects as a webhook has converted them.
+    pub(crate) fn told_converted(&self, row: &'a Resource, object: Option<Value>, old: Option<Value>) -> Told<'a> {
+        Told {
+            attempt: *self.attempt,
+            row,
+            object: object.map(Cow::Owned),
+            old: old.map(Cow::Owned),
+            in_namespace: self.in_namespace,
+            access: self.access,
+        }
+    }
+
+    /// An object of it in the form of a row of a kind that no webhook converts.
+    pub(crate) fn shown<'o>(&self, row: &Resource, object: &'o Value) -> Cow<'o, Value> {
+        if !self.is_whole() || (row.stored_as.is_none() && row.custom.is_none()) {
+            return Cow::Borrowed(object);
+        }
+        let mut shown = object.clone();
+        object::show_as(row, &mut shown);
+        Cow::Owned(shown)
+    }
+}
+
+/// A subject as a row shows it.
+pub(crate) struct Told<'a> {
+    attempt: Attempt<'a>,
+    row: &'a Resource,
+    pub(crate) object: Option<Cow<'a, Value>>,
+    old: Option<Cow<'a, Value>>,
+    in_namespace: Option<&'a Value>,
+    access: Option<&'a Access>,
+}
+
+impl Told<'_> {
+    /// The `request` of a review.
+    pub(crate) fn request(&self, uid: &str) -> Value {
         let namespace = if self.attempt.asked.is_namespaced() {
             self.attempt.namespace
         } else {
@@ -146,14 +197,14 @@ impl<'a> Subject<'a> {
         let resource = |row: &Resource| json!({ "group": row.group, "version": row.version, "resource": row.plural });
         let mut request = json!({
             "uid": uid,
-            "kind": kind(row),
-            "resource": resource(row),
+            "kind": kind(self.row),
+            "resource": resource(self.row),
             "requestKind": kind(self.attempt.asked),
             "requestResource": resource(self.attempt.asked),
             "operation": self.attempt.operation.name(),
             "userInfo": self.attempt.caller.user_info(),
-            "object": self.object.map(|object| self.shown(row, object)),
-            "oldObject": self.attempt.old.map(|object| self.shown(row, object)),
+            "object": self.object,
+            "oldObject": self.old,
             "dryRun": self.attempt.dry_run,
             "options": self.attempt.operation.options().map(|kind| json!({ "kind": kind, "apiVersion": "meta.k8s.io/v1" })),
         });
@@ -171,9 +222,9 @@ impl<'a> Subject<'a> {
     }
 
     /// The names that expressions can use, apart from what a policy adds.
-    pub(crate) fn names(&self, row: &Resource) -> Names {
+    pub(crate) fn names(&self) -> Names {
         let mut names = Names::default();
-        let mut request = self.request("", row);
+        let mut request = self.request("");
         for (field, name) in [("object", "object"), ("oldObject", "oldObject")] {
             names.set(name, &request[field].take());
         }
@@ -184,29 +235,19 @@ impl<'a> Subject<'a> {
         }
         names.set("request", &request);
         if let Some(access) = self.access {
-            names.set_authorizer(authorizer::of(access, self.attempt), authorizer::question(self.attempt));
+            names.set_authorizer(
+                authorizer::of(access, &self.attempt),
+                authorizer::question(&self.attempt),
+            );
         }
         names
     }
 
     /// The names that the expressions of a policy can use, with these parameters.
-    pub(crate) fn names_with(&self, row: &Resource, params: &Value) -> Names {
-        let mut names = self.names(row);
+    pub(crate) fn names_with(&self, params: &Value) -> Names {
+        let mut names = self.names();
         names.set("namespaceObject", self.in_namespace.unwrap_or(&Value::Null));
         names.set("params", params);
         names
-    }
-
-    /// A stored object in the form of a row.
-    pub(crate) fn shown<'o>(&self, row: &Resource, object: &'o Value) -> Cow<'o, Value> {
-        if row.stored_as.is_none() && row.custom.is_none() {
-            return Cow::Borrowed(object);
-        }
-        let mut shown = object.clone();
-        conversion::from_stored(row, &mut shown);
-        if let Some(custom) = row.custom {
-            custom.show(&row.api_version(), &mut shown);
-        }
-        Cow::Owned(shown)
     }
 }

@@ -120,7 +120,7 @@ async fn a_definition_adds_a_kind_whose_objects_follow_its_schema() {
     assert_eq!(rig["spec"], json!({ "replicas": 2, "size": 3 }));
     assert_eq!(rig["status"], Value::Null, "the status is written through its own path");
     assert_eq!(rig["metadata"]["generation"], 1);
-    let scale = cluster.engine.get_scale(rigs, "", "a").unwrap();
+    let scale = cluster.engine.get_scale(rigs, "", "a").await.unwrap();
     assert_eq!(scale["spec"]["replicas"], 2);
     let refused = cluster
         .patch(rigs, "a", json!({ "spec": { "size": 6 } }))
@@ -248,7 +248,7 @@ async fn versions_show_the_same_objects_and_defaults_apply_to_what_is_stored() {
         .patch(first, "a", json!({ "spec": { "a": "z" } }))
         .await
         .unwrap();
-    let stored = cluster.engine.get_stored(second, "", "a").unwrap();
+    let stored = cluster.engine.get_stored(second, "", "a").await.unwrap();
     assert!(
         stored.value.starts_with(b"{\"apiVersion\":\"example.com/v2\","),
         "written as the version to store"

@@ -129,7 +129,7 @@ impl Engine {
     }
 
     async fn ask_others(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
-        self.ask_policies(attempt, new)?;
+        self.ask_policies(attempt, new).await?;
         self.ask_validating(attempt, new).await
     }
 

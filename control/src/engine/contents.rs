@@ -33,8 +33,10 @@ impl Engine {
                 ..ListRequest::default()
             };
             let store = self.store();
+            // In the version that they are stored in: nobody has to convert what goes.
+            let stored_row = self.registry().storage_row(row).unwrap_or(row);
             for item in store.list(&request).map_err(ApiError::Read)?.items {
-                let deletion = self.delete(caller, row, namespace, &item.key.name, DeleteOptions::default());
+                let deletion = self.delete(caller, stored_row, namespace, &item.key.name, DeleteOptions::default());
                 match deletion.await {
                     Ok(_) | Err(ApiError::NotFound(_)) => {}
                     Err(error) => return Err(error),

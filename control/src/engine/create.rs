@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ApiError, Attempt, Caller, Cause, Engine, Operation, Target, WriteOptions, fields, invalid, is_service, key,
+    ApiError, Attempt, Caller, Cause, Engine, Operation, Target, WriteOptions,
+    convert::Kept,
+    fields, invalid, is_service, key,
     managed::{self, Record},
     now, object,
     object::{is_terminating, meta_str, metadata_mut},
@@ -115,10 +117,13 @@ impl Engine {
             return Err(invalid(target, causes));
         }
         self.approve(&attempt, Some(&object)).await?;
+        // Before anybody waits for what is reserved.
+        let kept = self.kept(resource, &object).await?;
         for round in 0..super::ROUNDS_MAX {
             // Nearly always there is none of that name: who commits is told otherwise.
             let looks = round > 0 || options.dry_run;
-            if let Some(created) = self.try_create(&attempt, &object, &target, looks).await? {
+            let attempted = self.try_create(&attempt, &object, kept.as_ref(), &target, looks);
+            if let Some(created) = attempted.await? {
                 return Ok(created);
             }
         }
@@ -130,6 +135,7 @@ impl Engine {
         &self,
         attempt: &Attempt<'_>,
         object: &Value,
+        kept: Option<&Kept>,
         target: &Target,
         looks: bool,
     ) -> Result<Option<Value>, ApiError> {
@@ -151,10 +157,17 @@ impl Engine {
             reservation => reservation?,
         };
         checks.extend(reservation.writes.iter().cloned());
+        let bytes = match kept {
+            None => object::encode_as(resource, &object),
+            Some(kept) => {
+                object = kept.shown.clone();
+                kept.bytes.clone()
+            }
+        };
         let write = Write {
             key,
             expect: Expect::Absent,
-            op: Op::Put(object::encode_as(resource, &object)),
+            op: Op::Put(bytes),
         };
         let outcome = self
             .commit(target.clone(), write, checks, &claim, attempt.dry_run)

@@ -228,6 +228,9 @@ pub enum ApiError {
     /// A webhook refuses the request.
     #[error("{}", .0.message)]
     Denied(Denial),
+    /// The webhook of a custom kind does not convert an object from one version to another.
+    #[error("{0}")]
+    Conversion(String),
     /// Somebody whom the request depends on has failed.
     #[error("Internal error occurred: {0}")]
     Internal(String),
@@ -283,7 +286,7 @@ impl ApiError {
             ApiError::AlreadyExists(_) => "AlreadyExists",
             ApiError::Conflict { .. } | ApiError::ApplyConflict { .. } | ApiError::Contention(_) => "Conflict",
             // Kubernetes gives none.
-            ApiError::NotTyped(_) => "",
+            ApiError::NotTyped(_) | ApiError::Conversion(_) => "",
             ApiError::Invalid { .. } | ApiError::PatchFailed { .. } => "Invalid",
             ApiError::Forbidden { .. } | ApiError::ForbiddenPath(_) => "Forbidden",
             ApiError::BadRequest(_) => "BadRequest",

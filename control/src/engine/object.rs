@@ -104,10 +104,15 @@ pub fn encode_as(resource: &Resource, object: &Value) -> Bytes {
 
 /// Whether the object is stored in the version in which the kind's objects are stored now.
 pub fn is_in_storage_version(resource: &Resource, stored: &Stored) -> bool {
-    resource.custom.is_none_or(|custom| {
-        let head = format!("{{\"apiVersion\":\"{}\",", custom.storage_api_version());
-        stored.value.starts_with(head.as_bytes())
-    })
+    resource
+        .custom
+        .is_none_or(|custom| is_in_version(stored, custom.storage_api_version()))
+}
+
+/// Whether the object is stored in this version.
+pub fn is_in_version(stored: &Stored, api_version: &str) -> bool {
+    let head = format!("{{\"apiVersion\":\"{api_version}\",");
+    stored.value.starts_with(head.as_bytes())
 }
 
 pub(super) fn corrupt(key: &StoreKey, source: serde_json::Error) -> ApiError {

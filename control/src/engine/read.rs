@@ -70,32 +70,43 @@ pub struct ListPage {
 }
 
 impl Engine {
-    /// The object, with its `resourceVersion`.
+    /// The object, with its `resourceVersion`; not of a kind that a webhook converts.
     ///
     /// # Errors
     /// `NotFound`, or the store cannot be read.
     pub fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
-        object::decode_as(resource, &self.get_stored(resource, namespace, name)?)
+        let stored = self.stored(resource.stored(), &key(resource, namespace, name))?;
+        object::decode_as(resource, &stored)
     }
 
-    /// The object as it is stored; see [`object::decode_as`] and [`object::bytes_as`] for the form of this row.
+    /// The object of any kind in the row's version; see [`object::decode_as`] and [`object::bytes_as`] for its form.
     ///
     /// # Errors
-    /// `NotFound`, or the store cannot be read.
-    pub fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
-        self.stored(resource.stored(), &key(resource, namespace, name))
+    /// `NotFound`, or the store cannot be read, or a webhook does not convert it.
+    pub async fn get_stored(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Stored, ApiError> {
+        let stored = self.stored(resource.stored(), &key(resource, namespace, name))?;
+        Ok(self.one_in_version(resource, &stored).await?.into_owned())
+    }
+
+    /// The object of any kind as the row shows it.
+    ///
+    /// # Errors
+    /// As [`Engine::get_stored`].
+    pub async fn shown(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
+        object::decode_as(resource, &self.get_stored(resource, namespace, name).await?)
     }
 
     /// The object's Scale.
     ///
     /// # Errors
     /// `NotFound` if the object or the kind's subresource does not exist.
-    pub fn get_scale(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
+    pub async fn get_scale(&self, resource: &Resource, namespace: &str, name: &str) -> Result<Value, ApiError> {
         scale::known(resource)?;
-        Ok(scale::of(resource, &self.get(resource, namespace, name)?))
+        Ok(scale::of(resource, &self.shown(resource, namespace, name).await?))
     }
 
-    /// A page of a collection, as it is stored. The selectors are about the stored form, whatever row is asked for.
+    /// A page of a collection, as it is stored; of a custom kind, in the row's version. For built-in kinds, the selectors
+    /// are about the stored form, whatever row is asked for.
     ///
     /// # Errors
     /// `Expired` when the revision or the token is too old, `Timeout` when the revision does not come.
@@ -115,7 +126,8 @@ impl Engine {
         };
         if !options.is_filtered() {
             request.counts_rest = true;
-            let page = self.page(&request)?;
+            let mut page = self.page(&request)?;
+            page.items = self.in_version(resource, page.items).await?;
             let last = page.items.last().map(|item| item.key.clone());
             return Ok(ListPage {
                 continue_token: match last {
@@ -134,7 +146,8 @@ impl Engine {
             let page = self.page(&request)?;
             let revision = page.revision;
             let count = page.items.len();
-            for (index, item) in page.items.into_iter().enumerate() {
+            let shown = self.in_version(resource, page.items).await?;
+            for (index, item) in shown.into_iter().enumerate() {
                 let scanned = item.key.clone();
                 if matches(resource, &item, options)? {
                     items.push(item);
@@ -235,7 +248,8 @@ impl Engine {
     }
 }
 
-/// A collection at one revision, part by part.
+/// A collection at one revision, part by part; a part may be empty. There is none after an error, which comes when the
+/// store cannot be read or its history was cut meanwhile.
 pub struct Scan {
     engine: Engine,
     resource: &'static Resource,
@@ -252,17 +266,6 @@ impl Scan {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.revision
-    }
-
-    /// The next objects, which may be none; nothing after the last.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or its history was cut meanwhile; there is no more after that.
-    pub fn next(&mut self) -> Result<Option<Vec<Stored>>, ApiError> {
-        match self.first.take() {
-            Some(items) => Ok(Some(items)),
-            None => self.read(),
-        }
     }
 
     fn read(&mut self) -> Result<Option<Vec<Stored>>, ApiError> {
@@ -287,6 +290,17 @@ impl Scan {
             items = selected;
         }
         Ok(Some(items))
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Vec<Stored>, ApiError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.first.take() {
+            Some(items) => Some(Ok(items)),
+            None => self.read().transpose(),
+        }
     }
 }
 

@@ -435,7 +435,7 @@ async fn scale_is_an_object_of_its_own() {
         created,
         "defaults are no change"
     );
-    let scale = cluster.engine.get_scale(row("deployments"), "a", "d").unwrap();
+    let scale = cluster.engine.get_scale(row("deployments"), "a", "d").await.unwrap();
     assert_eq!(
         (&scale["spec"]["replicas"], &scale["status"]["selector"]),
         (&json!(2), &json!("app=d"))
@@ -450,6 +450,7 @@ async fn scale_is_an_object_of_its_own() {
         cluster
             .engine
             .get_scale(row("configmaps"), "a", "d")
+            .await
             .unwrap_err()
             .reason(),
         "NotFound"

@@ -140,7 +140,7 @@ impl Sent {
     fn chunk(&mut self) -> Result<Bytes, ApiError> {
         let mut bytes = self.head.take().unwrap_or_default();
         while bytes.len() < CHUNK_BYTES {
-            let Some(items) = self.scan.next()? else {
+            let Some(items) = self.scan.next().transpose()? else {
                 self.is_over = true;
                 bytes.extend_from_slice(TAIL);
                 break;

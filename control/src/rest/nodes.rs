@@ -150,7 +150,7 @@ pub(super) async fn net(context: &Context, node: &str, what: &str) -> Result<Res
         _ => return Err(ApiError::NoSuchPath),
     };
     let nodes = api::resource::by_path("", "v1", "nodes").ok_or(ApiError::NoSuchPath)?;
-    context.engine().get_stored(nodes, "", node)?;
+    context.engine().get(nodes, "", node)?;
     let replies = send(context, node, Kind::Net(NetQuery { what: what.into() })).await?;
     let answer = tokio::time::timeout(FIRST_REPLY_WAIT, collect(replies)).await;
     let answer = answer.map_err(|_| too_slow(node))??;

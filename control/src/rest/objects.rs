@@ -52,7 +52,7 @@ pub(super) async fn handle(
     }
     match context.method {
         Method::GET | Method::HEAD if context.query.flag("watch") => watch::start(context, resource, path).await,
-        Method::GET | Method::HEAD => get(context, resource, path),
+        Method::GET | Method::HEAD => get(context, resource, path).await,
         Method::PUT => update(context, resource, path, body).await,
         Method::PATCH => patch(context, resource, path, body).await,
         Method::DELETE => delete(context, resource, path, body).await,
@@ -81,9 +81,12 @@ async fn in_collection(
     }
 }
 
-fn get(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Response<Body>, ApiError> {
+async fn get(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
-    let stored = context.engine().get_stored(resource, &path.namespace, &path.name)?;
+    let stored = context
+        .engine()
+        .get_stored(resource, &path.namespace, &path.name)
+        .await?;
     if form == Form::Object {
         let bytes = object::bytes_as(resource, &stored)?;
         return Ok(status::bytes_answer(StatusCode::OK, "application/json", bytes));

@@ -31,9 +31,12 @@ pub(super) async fn handle(
         return Err(ApiError::NoSuchPath);
     }
     match (path.subresource.as_str(), &context.method) {
-        ("approval" | "status" | "finalize", &Method::GET) => read_whole(context, resource, path),
+        ("approval" | "status" | "finalize", &Method::GET) => read_whole(context, resource, path).await,
         ("scale", &Method::GET) => {
-            let scale = context.engine().get_scale(resource, &path.namespace, &path.name)?;
+            let scale = context
+                .engine()
+                .get_scale(resource, &path.namespace, &path.name)
+                .await?;
             Ok(status::json(StatusCode::OK, &scale))
         }
         ("approval" | "status" | "scale" | "finalize", &Method::PUT) => update(context, resource, path, body).await,
@@ -59,9 +62,9 @@ pub(super) fn is_proxy(subresource: &str) -> bool {
     subresource.split('/').next() == Some("proxy")
 }
 
-fn read_whole(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Response<Body>, ApiError> {
+async fn read_whole(context: &Context, resource: &Resource, path: &ObjectPath) -> Result<Response<Body>, ApiError> {
     let form = form(&context.headers)?;
-    let object = context.engine().get(resource, &path.namespace, &path.name)?;
+    let object = context.engine().shown(resource, &path.namespace, &path.name).await?;
     Ok(objects::answer(context, resource, form, StatusCode::OK, object))
 }
 

@@ -34,8 +34,8 @@ use super::{
     watches::Place,
 };
 use crate::{
-    engine::{ApiError, ListOptions, object, read_error, selects},
-    store::{Change, Revision, Stored, WatchEnd, WatchEvent, WatchRequest, Watcher},
+    engine::{ApiError, Engine, ListOptions, object, read_error, selects},
+    store::{Change, Revision, StoreKey, Stored, WatchEnd, WatchEvent, WatchRequest, Watcher},
 };
 
 /// How often a client that asked for bookmarks hears of progress by default. As in Kubernetes.
@@ -98,6 +98,7 @@ pub(super) async fn start(
         Err(error) => return Err(error),
     };
     let watch = Watch {
+        engine: engine.clone(),
         encoder: Encoder {
             resource,
             form,
@@ -189,8 +190,12 @@ impl Filter {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
+    fn is_about(&self, key: &StoreKey) -> bool {
+        self.name.is_empty() || self.name == key.name
+    }
+
     fn matches(&self, stored: &Stored) -> Result<bool, ApiError> {
-        if !self.name.is_empty() && self.name != stored.key.name {
+        if !self.is_about(&stored.key) {
             return Ok(false);
         }
         Ok(self.is_open()
@@ -204,6 +209,8 @@ impl Filter {
 
 /// One running watch.
 struct Watch {
+    /// Has what changes converted to the row's version.
+    engine: Engine,
     encoder: Encoder,
     filter: Filter,
     initial: vec::IntoIter<Stored>,
@@ -265,7 +272,7 @@ impl Watch {
             biased;
             () = self.shutdown.cancelled() => self.ended = true,
             event = self.watcher.next() => match event {
-                Ok(WatchEvent::Change(change)) => self.change(&change)?,
+                Ok(WatchEvent::Change(change)) => self.change(&change).await?,
                 Ok(WatchEvent::Progress(_)) => {}
                 // A slow reader starts again from the last version it knows; so does everyone when the store closes.
                 Err(WatchEnd::Slow | WatchEnd::Closed) => self.ended = true,
@@ -295,7 +302,39 @@ impl Watch {
         }
     }
 
-    fn change(&mut self, change: &Change) -> Result<(), ApiError> {
+    async fn change(&mut self, change: &Change) -> Result<(), ApiError> {
+        if !self.filter.is_about(&change.key) || !self.engine.is_converted(self.filter.resource) {
+            return self.tell(change);
+        }
+        let shutdown = self.shutdown.clone();
+        let change = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {
+                self.ended = true;
+                return Ok(());
+            }
+            change = self.converted(change) => change?,
+        };
+        self.tell(&change)
+    }
+
+    /// The change in the row's version, as far as it is told.
+    async fn converted(&self, change: &Change) -> Result<Change, ApiError> {
+        let convert = async |stored: &Stored| self.engine.watched_in_version(self.filter.resource, stored).await;
+        let after = match &change.after {
+            Some(after) => Some(convert(after).await?),
+            None => None,
+        };
+        let before = match &change.before {
+            // Where everything is selected, it only counts that there was something.
+            Some(before) if after.is_some() && self.filter.is_open() => Some(before.clone()),
+            Some(before) => Some(convert(before).await?),
+            None => None,
+        };
+        Ok(Change::new(change.revision, change.key.clone(), before, after))
+    }
+
+    fn tell(&mut self, change: &Change) -> Result<(), ApiError> {
         let matches = |stored: Option<&Stored>| stored.map_or(Ok(false), |stored| self.filter.matches(stored));
         let (before, after) = (matches(change.before.as_ref())?, matches(change.after.as_ref())?);
         let kind = match (before, after) {

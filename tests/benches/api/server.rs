@@ -37,7 +37,11 @@ impl Server {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let log = File::create(directory.path().join("log"))?;
         let process = Command::new(programs::skep())
-            .args(["server", "--listen", &SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string()])
+            .args([
+                "server",
+                "--listen",
+                &SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string(),
+            ])
             .args(["--advertise", "127.0.0.1", "--data-dir"])
             .arg(directory.path().join("data"))
             .stdout(Stdio::null())

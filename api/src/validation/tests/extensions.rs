@@ -79,6 +79,81 @@ fn a_definition_names_its_kind_and_one_version_to_store() {
 }
 
 #[test]
+fn a_webhook_converts_only_where_it_is_asked_to_and_can_be_found() {
+    const AT: &str = "spec.conversion";
+    let webhook = |more: &Value| {
+        let mut webhook = json!({
+            "clientConfig": { "service": { "namespace": "n", "name": "s" } },
+            "conversionReviewVersions": ["v1", "v1beta1"],
+        });
+        for (field, value) in more.as_object().unwrap() {
+            webhook[field] = value.clone();
+        }
+        json!({ "strategy": "Webhook", "webhook": webhook })
+    };
+    let bundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCmNtVmhiR3g1Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K";
+    let by_url = |url: &str, bundle: &str| webhook(&json!({ "clientConfig": { "url": url, "caBundle": bundle } }));
+    let rows: [(Value, &[&str]); 13] = [
+        (webhook(&json!({})), &[]),
+        (by_url("https://example.com:8443/convert", ""), &[]),
+        (
+            json!({ "strategy": "Sometimes" }),
+            &["strategy: Unsupported value: \"Sometimes\""],
+        ),
+        (
+            json!({ "strategy": "None", "webhook": {} }),
+            &["webhook: Forbidden: should not be set when strategy is not set to Webhook"],
+        ),
+        (
+            json!({ "strategy": "Webhook" }),
+            &[
+                "webhook.clientConfig: Required value: required when strategy is set to Webhook",
+                "webhook.conversionReviewVersions: Required value: must specify one of v1, v1beta1",
+            ],
+        ),
+        (
+            webhook(&json!({ "clientConfig": { "url": "https://a/b", "service": { "namespace": "n", "name": "s" } } })),
+            &["webhook.clientConfig: Required value: exactly one of url or service is required"],
+        ),
+        (
+            by_url("http://example.com/convert", ""),
+            &["webhook.clientConfig.url: Invalid value: \"http://example.com/convert\": 'https' is the only allowed"],
+        ),
+        (
+            webhook(&json!({ "clientConfig": { "service": { "name": "s" } } })),
+            &["webhook.clientConfig.service.namespace: Required value"],
+        ),
+        (
+            by_url("https://a/b", "bm8gY2VydGlmaWNhdGU="),
+            &[
+                "webhook.clientConfig.caBundle: Invalid value: \"bm8gY2VydGlmaWNhdGU=\": unable to load root certificates",
+            ],
+        ),
+        (by_url("https://a/b", bundle), &[]),
+        (
+            webhook(&json!({ "conversionReviewVersions": [] })),
+            &["webhook.conversionReviewVersions: Required value: must specify one of v1, v1beta1"],
+        ),
+        (
+            webhook(&json!({ "conversionReviewVersions": ["v2"] })),
+            &["webhook.conversionReviewVersions: Invalid value: [\"v2\"]: must include at least one of v1, v1beta1"],
+        ),
+        (
+            webhook(&json!({ "conversionReviewVersions": ["v1", "v1"] })),
+            &["webhook.conversionReviewVersions[1]: Invalid value: \"v1\": duplicate version"],
+        ),
+    ];
+    let good = widget(json!({ "type": "object" }));
+    for (conversion, expected) in rows {
+        let expected: Vec<String> = expected.iter().map(|told| format!("{AT}.{told}")).collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        let definition = with(&good, &[("/spec/conversion", conversion)]);
+        let faults = super::create(GROUP, PLURAL, &definition);
+        super::assert_faults(&definition["spec"]["conversion"], &faults, &expected);
+    }
+}
+
+#[test]
 fn schemas_are_structural() {
     const AT: &str = "spec.versions[0].schema.openAPIV3Schema";
     let rows = [

@@ -16,7 +16,7 @@ use super::{ApiError, Attempt, Engine, policies};
 use crate::{
     admission::{
         policy::{Bound, Mutations},
-        review::{Operation, Subject},
+        review::{Operation, Subject, Told},
         webhook::{Phase, Webhook},
     },
     engine::{
@@ -137,7 +137,7 @@ impl Engine {
                 };
                 let shown = match step {
                     Step::Policy(bound) => match chosen[index] {
-                        Some(row) => self.mutate_by(&subject, row, bound)?,
+                        Some(row) => self.mutate_by(&subject, row, bound).await?,
                         None => Shown::NotAsked,
                     },
                     Step::Webhook(hook) => self.ask_to_mutate(&subject, &rows, hook).await?,
@@ -156,52 +156,94 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// What somebody is told who wants to see a subject as a row shows it.
+    ///
+    /// # Errors
+    /// When a webhook has to convert it and does not.
+    pub(super) async fn told<'a>(&self, subject: &Subject<'a>, row: &'a Resource) -> Result<Told<'a>, ApiError> {
+        let asked = subject.attempt.asked;
+        if !self.differs(subject, row) {
+            return Ok(subject.told(row));
+        }
+        let objects: Vec<Value> = subject.objects().cloned().collect();
+        let mut converted = self.in_form_of((asked, row), objects).await?.into_iter();
+        let object = subject.object.and_then(|_| converted.next());
+        Ok(subject.told_converted(row, object, converted.next()))
+    }
+
+    /// Whether a webhook has to convert what the row is to show of a subject.
+    fn differs(&self, subject: &Subject<'_>, row: &Resource) -> bool {
+        let asked = subject.attempt.asked;
+        subject.is_whole() && row.version != asked.version && self.is_converted(asked)
+    }
+
+    /// The object as somebody changes it who sees it in the form of a row, in the form that is stored, with the defaults
+    /// of its kind. They are given its place in a schema, if it has one.
+    ///
+    /// # Errors
+    /// Why it cannot be changed so.
+    pub(super) async fn changed(
+        &self,
+        subject: &Subject<'_>,
+        row: &Resource,
+        object: &Value,
+        unknown: Unknown,
+        change: impl FnOnce(Option<KindPlace>, &mut Value) -> Result<(), String>,
+    ) -> Result<Value, String> {
+        let asked = subject.attempt.asked;
+        if !self.differs(subject, row) {
+            let before = subject.shown(row, object);
+            let mut shown = before.clone().into_owned();
+            change(place(subject, row), &mut shown)?;
+            fixed(&before, &shown)?;
+            return taken(subject, row, shown, unknown);
+        }
+        let converted = async |ways: (&Resource, &Resource), object: Value| {
+            let converted = self.in_form_of(ways, vec![object]).await;
+            let mut converted = converted.map_err(|error| error.to_string())?;
+            Ok::<Value, String>(converted.swap_remove(0))
+        };
+        let before = converted((asked, row), object.clone()).await?;
+        let mut shown = before.clone();
+        change(place(subject, row), &mut shown)?;
+        fixed(&before, &shown)?;
+        let back = converted((row, asked), shown).await?;
+        taken(subject, asked, back, unknown)
+    }
 }
 
-/// The object as somebody changes it who sees it in the form of a row, in the form that is stored, with the defaults of
-/// its kind. They are given its place in a schema, if it has one.
-///
-/// # Errors
-/// Why it cannot be changed so.
-pub(super) fn changed(
-    subject: &Subject<'_>,
-    row: &Resource,
-    object: &Value,
-    unknown: Unknown,
-    change: impl FnOnce(Option<KindPlace>, &mut Value) -> Result<(), String>,
-) -> Result<Value, String> {
-    let attempt = subject.attempt;
-    let fixed = |before: &Value, after: &Value| {
-        let same = |pointer: &str| before.pointer(pointer) == after.pointer(pointer);
-        if !(same("/apiVersion") && same("/kind")) {
-            return Err("the patch makes another kind of the object".to_owned());
-        }
-        // The object is stored, and was allowed, by the name that the request gave it.
-        if !(same("/metadata/name") && same("/metadata/namespace")) {
-            return Err("the patch gives the object another name or namespace".to_owned());
-        }
-        Ok(())
-    };
-    let part = match (attempt.operation, attempt.subresource) {
-        (Operation::Connect, _) => Some(None),
-        (_, "scale") => Some(
-            row.subresource("scale")
-                .and_then(|scale| KindPlace::named(scale.definition)),
-        ),
-        _ => None,
-    };
-    if let Some(place) = part {
-        let mut shown = object.clone();
-        change(place, &mut shown)?;
-        fixed(object, &shown)?;
+/// The place in a schema of what a row shows of a subject.
+fn place(subject: &Subject<'_>, row: &Resource) -> Option<KindPlace> {
+    match (subject.attempt.operation, subject.attempt.subresource) {
+        (Operation::Connect, _) => None,
+        (_, "scale") => row
+            .subresource("scale")
+            .and_then(|scale| KindPlace::named(scale.definition)),
+        _ => KindPlace::of(row),
+    }
+}
+
+/// A change may not make another object of it.
+fn fixed(before: &Value, after: &Value) -> Result<(), String> {
+    let same = |pointer: &str| before.pointer(pointer) == after.pointer(pointer);
+    if !(same("/apiVersion") && same("/kind")) {
+        return Err("the patch makes another kind of the object".to_owned());
+    }
+    // The object is stored, and was allowed, by the name that the request gave it.
+    if !(same("/metadata/name") && same("/metadata/namespace")) {
+        return Err("the patch gives the object another name or namespace".to_owned());
+    }
+    Ok(())
+}
+
+/// What a row shows, after it was changed, in the form of the attempt.
+fn taken(subject: &Subject<'_>, row: &Resource, mut shown: Value, unknown: Unknown) -> Result<Value, String> {
+    if !subject.is_whole() {
         return Ok(shown);
     }
-    let before = subject.shown(row, object);
-    let mut shown = before.clone().into_owned();
-    change(KindPlace::of(row), &mut shown)?;
-    fixed(&before, &shown)?;
+    let stored = subject.attempt.asked.stored();
     conversion::to_stored(row, &mut shown);
-    let stored = attempt.asked.stored();
     if row.custom.is_some() {
         shown["apiVersion"] = stored.api_version().into();
     }

@@ -2,23 +2,23 @@
 //!
 //! Never here: what a policy says or does (`admission::policy`), in which order objects are changed (`mutation`).
 
-use api::{object::Scope as ObjectScope, resource::Resource, selector::LabelSelector};
+use api::{fields::KindPlace, object::Scope as ObjectScope, resource::Resource, selector::LabelSelector};
 use serde_json::Value;
 
 use super::{
     ApiError, Attempt, Engine,
-    mutation::{Shown, Unknown, changed},
+    mutation::{Shown, Unknown},
 };
 use crate::{
     admission::{
         policy::{Binding, Bound, Effect, Fault, Mutations, Policies, Policy, Validations},
-        review::Subject,
+        review::{Subject, Told},
         scope::{Scope, Verdict},
         webhook::FailurePolicy,
     },
     engine::{Denial, key, object},
     followed::Followed,
-    store::ListRequest,
+    store::{ListRequest, Stored},
 };
 
 impl Engine {
@@ -26,7 +26,7 @@ impl Engine {
     ///
     /// # Errors
     /// What the first says that denies the request.
-    pub(super) fn ask_policies(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
+    pub(super) async fn ask_policies(&self, attempt: &Attempt<'_>, new: Option<&Value>) -> Result<(), ApiError> {
         let in_force = self.in_force(&self.inner.validating_policies, attempt)?;
         if in_force.is_empty() {
             return Ok(());
@@ -43,7 +43,8 @@ impl Engine {
             let Some(row) = row(&policy, &binding, &subject, &rows) else {
                 continue;
             };
-            let faults = self.faults(&subject, row, &policy, &binding)?;
+            let told = self.told(&subject, row).await?;
+            let faults = self.faults(&told, attempt, &policy, &binding).await?;
             for fault in faults.iter().filter(|_| binding.warns()) {
                 attempt.warnings.push(format!(
                     "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
@@ -70,14 +71,14 @@ impl Engine {
     }
 
     /// What a policy says against a request, with each of the binding's parameters.
-    fn faults(
+    async fn faults(
         &self,
-        subject: &Subject<'_>,
-        row: &Resource,
+        told: &Told<'_>,
+        attempt: &Attempt<'_>,
         policy: &Policy<Validations>,
         binding: &Binding,
     ) -> Result<Vec<Fault>, ApiError> {
-        let params = match self.params(subject.attempt, policy, binding)? {
+        let params = match self.params(attempt, policy, binding).await? {
             Params::Are(params) => params,
             Params::Missing(why) => {
                 return Ok(match policy.failure_policy {
@@ -91,7 +92,7 @@ impl Engine {
         };
         let faults = params
             .iter()
-            .flat_map(|param| policy.faults(&mut subject.names_with(row, param)));
+            .flat_map(|param| policy.faults(&mut told.names_with(param)));
         Ok(faults.collect())
     }
 
@@ -99,7 +100,7 @@ impl Engine {
     ///
     /// # Errors
     /// When it cannot, and the request may not go on without it.
-    pub(super) fn mutate_by(
+    pub(super) async fn mutate_by(
         &self,
         subject: &Subject<'_>,
         row: &Resource,
@@ -117,7 +118,7 @@ impl Engine {
             }
             FailurePolicy::Fail => Err(failed(policy, binding, reason, &why)),
         };
-        let params = match self.params(subject.attempt, policy, binding)? {
+        let params = match self.params(subject.attempt, policy, binding).await? {
             Params::Are(params) => params,
             Params::Missing(why) => {
                 refuse("Forbidden", format!("failed to configure binding: {why}"))?;
@@ -126,11 +127,9 @@ impl Engine {
         };
         let mut shown = Shown::NotAsked;
         for param in &params {
-            let names = |shown: &Shown| {
-                let object = shown.changed().or(subject.object);
-                Subject { object, ..*subject }.names_with(row, param)
-            };
-            match policy.judge(&names(&shown)) {
+            let told = self.told(&now(subject, &shown), row).await?;
+            let verdict = policy.judge(&told.names_with(param));
+            match verdict {
                 Verdict::Holds => {}
                 Verdict::Not => continue,
                 Verdict::Fails(why) => {
@@ -145,12 +144,14 @@ impl Engine {
                 let Some(object) = shown.changed().or(subject.object) else {
                     break;
                 };
-                let change = policy.change(mutation, &mut names(&shown));
-                let made = change.and_then(|change| {
-                    changed(subject, row, object, Unknown::Refused, |place, object| {
-                        change.make(place, object)
-                    })
-                });
+                let told = self.told(&now(subject, &shown), row).await?;
+                let made = match policy.change(mutation, &mut told.names_with(param)) {
+                    Ok(change) => {
+                        let make = |place: Option<KindPlace>, object: &mut Value| change.make(place, object);
+                        self.changed(subject, row, object, Unknown::Refused, make).await
+                    }
+                    Err(why) => Err(why),
+                };
                 match made {
                     Ok(made) if made == *object => {}
                     Ok(made) => shown = Shown::Changed(made),
@@ -161,7 +162,12 @@ impl Engine {
         Ok(shown)
     }
 
-    fn params<E>(&self, attempt: &Attempt<'_>, policy: &Policy<E>, binding: &Binding) -> Result<Params, ApiError> {
+    async fn params<E>(
+        &self,
+        attempt: &Attempt<'_>,
+        policy: &Policy<E>,
+        binding: &Binding,
+    ) -> Result<Params, ApiError> {
         let (Some((api_version, kind)), Some(reference)) = (&policy.param_kind, &binding.params) else {
             return Ok(Params::Are(vec![Value::Null]));
         };
@@ -189,7 +195,7 @@ impl Engine {
                 namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
                 ..ListRequest::default()
             });
-            let objects = page.map_err(ApiError::Read)?.items;
+            let objects = self.in_version(row, page.map_err(ApiError::Read)?.items).await?;
             let objects: Vec<Value> = objects
                 .iter()
                 .map(|stored| object::decode_as(row, stored))
@@ -200,8 +206,9 @@ impl Engine {
                 .collect()
         } else {
             let stored = store.get(&key(row.stored(), namespace, &reference.name), None);
-            let stored = stored.map_err(ApiError::Read)?;
-            stored
+            let stored: Vec<Stored> = stored.map_err(ApiError::Read)?.into_iter().collect();
+            let shown = self.in_version(row, stored).await?;
+            shown
                 .iter()
                 .map(|stored| object::decode_as(row, stored))
                 .collect::<Result<Vec<_>, _>>()?
@@ -226,6 +233,14 @@ pub(super) fn row<'r, E>(
     let row = policy.scope.row(subject, rows)?;
     let is_bound = |scope: &Scope| scope.row(subject, rows).is_some();
     binding.scope.as_ref().is_none_or(is_bound).then_some(row)
+}
+
+/// A subject with what became of its object.
+fn now<'s>(subject: &Subject<'s>, shown: &'s Shown) -> Subject<'s> {
+    Subject {
+        object: shown.changed().or(subject.object),
+        ..*subject
+    }
 }
 
 /// The parameters of a binding, each for a question of its own.

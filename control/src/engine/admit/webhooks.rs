@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::{
     ApiError, Attempt, Engine,
-    mutation::{Shown, Unknown, changed},
+    mutation::{Shown, Unknown},
 };
 use crate::{
     admission::{
-        review::Subject,
+        review::{Subject, Told},
         scope::{Verdict, judge},
         webhook::{Answer, Answered, FailurePolicy, Phase, Webhook},
     },
@@ -48,10 +48,10 @@ impl Engine {
             Answer::Allowed { patch: None } => return Ok(Shown::Kept),
             Answer::Allowed { patch: Some(patch) } => patch,
         };
-        let patched = changed(subject, row, object, Unknown::Dropped, |_, object| {
+        let patched = self.changed(subject, row, object, Unknown::Dropped, |_, object| {
             patch::json_patch(object, &patch).map_err(|error| format!("the patch cannot be applied: {error}"))
         });
-        match patched {
+        match patched.await {
             Ok(patched) if patched == *object => Ok(Shown::Kept),
             Ok(patched) => Ok(Shown::Changed(patched)),
             Err(error) => Err(ApiError::Internal(format!("{error}: webhook {:?}", hook.name))),
@@ -134,8 +134,9 @@ impl Engine {
         row: &Resource,
         subject: &Subject<'_>,
     ) -> Result<Option<Answered>, ApiError> {
+        let told = self.told(subject, row).await?;
         if !hook.conditions.is_empty() {
-            match (judge(&hook.conditions, &subject.names(row)), hook.failure_policy) {
+            match (judge(&hook.conditions, &told.names()), hook.failure_policy) {
                 (Verdict::Holds, _) => {}
                 (Verdict::Not, _) | (Verdict::Fails(_), FailurePolicy::Ignore) => return Ok(None),
                 (Verdict::Fails(why), FailurePolicy::Fail) => {
@@ -155,7 +156,7 @@ impl Engine {
                 hook.name
             )));
         }
-        match self.call(phase, hook, row, subject).await {
+        match self.call(phase, hook, &told).await {
             Ok(answered) => Ok(Some(answered)),
             Err(why) => {
                 let message = format!("failed calling webhook {:?}: {why}", hook.name);
@@ -170,17 +171,11 @@ impl Engine {
         }
     }
 
-    async fn call(
-        &self,
-        phase: Phase,
-        hook: &Webhook,
-        row: &Resource,
-        subject: &Subject<'_>,
-    ) -> Result<Answered, String> {
+    async fn call(&self, phase: Phase, hook: &Webhook, told: &Told<'_>) -> Result<Answered, String> {
         let destination = hook.destination().map_err(str::to_owned)?;
         let nodes = self.nodes().ok_or("the server is not ready to call webhooks")?;
         let uid = Uuid::new_v4().to_string();
-        let document = hook.review(&subject.request(&uid, row));
+        let document = hook.review(&told.request(&uid));
         let called = reach::post(self, &nodes, destination, document, hook.timeout).await;
         let (status, answer) = called.map_err(|error: CallError| {
             let (url, seconds) = (destination.url(), hook.timeout.as_secs());

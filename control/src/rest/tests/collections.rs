@@ -82,7 +82,9 @@ async fn a_list_that_is_read_while_it_is_sent_shows_one_revision() {
         let list = server.response(caller.clone(), "GET", &asked, &[], Body::empty()).await;
         // Behind the part that is read by now.
         let maps = resource::by_path("", "v1", "configmaps").unwrap();
-        let deletion = server.engine.delete(&caller, maps, "default", "m149", Default::default());
+        let deletion = server
+            .engine
+            .delete(&caller, maps, "default", "m149", Default::default());
         deletion.await.unwrap();
         server.config_map("n", json!({})).await;
         let bytes = list.into_body().collect().await.unwrap().to_bytes();

@@ -1,25 +1,11 @@
 //! Webhooks that are really asked, by HTTPS on the loopback interface.
 
-use std::sync::Arc;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
-use super::*;
+use super::{hooks::Hooks, *};
 
 const HOOKS: &str = "/apis/admissionregistration.k8s.io/v1";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
-
-/// Answers reviews by the path that they are sent to, and keeps them.
-struct Hooks {
-    port: u16,
-    ca: String,
-    asked: Arc<Mutex<Vec<(String, Value)>>>,
-}
 
 /// What the webhook at a path says about a request.
 fn response(path: &str, request: &Value) -> Value {
@@ -59,51 +45,18 @@ fn response(path: &str, request: &Value) -> Value {
     }
 }
 
+/// The review that comes back for one.
+fn answer(path: &str, review: &Value) -> Value {
+    json!({
+        "kind": "AdmissionReview",
+        "apiVersion": "admission.k8s.io/v1",
+        "response": response(path, &review["request"]),
+    })
+}
+
 impl Hooks {
     async fn start() -> Hooks {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let hooks = Hooks {
-            port: listener.local_addr().unwrap().port(),
-            ca: STANDARD.encode(made.cert.pem()),
-            asked: Arc::default(),
-        };
-        let asked = hooks.asked.clone();
-        tokio::spawn(async move {
-            let acceptor = TlsAcceptor::from(Arc::new(config));
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, asked) = (acceptor.clone(), asked.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else {
-                        return;
-                    };
-                    let answer = service_fn(async |request: http::Request<hyper::body::Incoming>| {
-                        let path = request.uri().path().to_owned();
-                        let body = request.into_body().collect().await?.to_bytes();
-                        let review: Value = serde_json::from_slice(&body).unwrap();
-                        let response = response(&path, &review["request"]);
-                        asked.lock().push((path, review["request"].clone()));
-                        let answer = json!({
-                            "kind": "AdmissionReview",
-                            "apiVersion": "admission.k8s.io/v1",
-                            "response": response,
-                        });
-                        Ok::<_, hyper::Error>(http::Response::new(Body::from(answer.to_string())))
-                    });
-                    let served =
-                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
-                    _ = served.await;
-                });
-            }
-        });
-        hooks
+        Hooks::answering(answer).await
     }
 
     /// A webhook at this path for creations and updates of config maps, changed by `more`.
