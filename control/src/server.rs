@@ -278,6 +278,7 @@ async fn serve(
         store,
         planners,
         company.progress.clone(),
+        company.metrics.work.clone(),
         stop.clone(),
     ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));
