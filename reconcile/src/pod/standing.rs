@@ -192,9 +192,8 @@ fn standing(record: Option<&Record>, role: Role, policy: Policy, first: u32, san
             }
             AttemptState::Exited(exit) => {
                 let number = latest.number.saturating_add(1);
-                if role == Role::Init && ran_in_former_sandbox(exit, sandbox) {
-                    (number, 0, None)
-                } else if latest.resize == Resizing::Restarting {
+                let begins_anew = role == Role::Init && ran_in_former_sandbox(exit, sandbox);
+                if begins_anew || latest.resize == Resizing::Restarting {
                     (number, 0, None)
                 } else if !runs_again(policy, exit) {
                     return Standing::Ended {
