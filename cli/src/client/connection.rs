@@ -163,7 +163,7 @@ impl Connection {
 
     /// GET that becomes a WebSocket of this protocol.
     pub(crate) async fn websocket(&self, path: &str, protocol: &'static str) -> Result<WebSocket, RequestError> {
-        let mut request = request(Method::GET, path, JSON, None)?;
+        let mut request = request(Method::GET, path, JSON, None).map_err(not_built(path))?;
         let asked = websocket::ask(request.headers_mut(), protocol);
         let response = self.carry(request).await?;
         let code = response.status();
@@ -200,7 +200,8 @@ impl Connection {
         accept: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<Response<Body>, RequestError> {
-        self.carry(request(method, path, accept, body)?).await
+        let request = request(method, path, accept, body).map_err(not_built(path))?;
+        self.carry(request).await
     }
 
     async fn carry(&self, request: Request<Body>) -> Result<Response<Body>, RequestError> {
@@ -233,7 +234,7 @@ fn request(
     path: &str,
     accept: &str,
     body: Option<(&str, &Value)>,
-) -> Result<Request<Body>, RequestError> {
+) -> Result<Request<Body>, http::Error> {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -245,10 +246,14 @@ fn request(
             Body::from(value.to_string().into_bytes())
         }
     };
-    request.body(body).map_err(|source| RequestError::Build {
+    request.body(body)
+}
+
+fn not_built(path: &str) -> impl FnOnce(http::Error) -> RequestError {
+    move |source| RequestError::Build {
         path: path.to_owned(),
         source,
-    })
+    }
 }
 
 /// The texts of `Warning: 299 - "text"` headers: what the server does not refuse, and a person should know.
