@@ -28,7 +28,7 @@ use crate::{image::ImageStore, stream::Outbox};
 /// Pods a node runs at most: Kubernetes' default.
 const PODS_MAX: u32 = 110;
 /// Memory kept from pods, in KiB: the kubelet begins to evict when 100 MiB are left.
-const MEMORY_RESERVED_KIB: u64 = 100 << 10;
+pub(crate) const MEMORY_RESERVED_KIB: u64 = 100 << 10;
 /// Part of the disk kept from pods, in percent: the kubelet begins to evict when 10 % are left. Of a large disk that is
 /// more than any node needs to work on, so it is never more than so many KiB.
 const DISK_RESERVED_PERCENT: u64 = 10;

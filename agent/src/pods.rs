@@ -13,6 +13,7 @@ pub mod network;
 pub(crate) mod objects;
 pub(crate) mod port_forward;
 mod prober;
+mod resize;
 pub(crate) mod resources;
 pub(crate) mod sandbox;
 pub(crate) mod shim_link;

@@ -17,6 +17,7 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
+pub mod qos;
 pub mod quantity;
 pub mod resource;
 pub mod schema;
@@ -25,6 +26,7 @@ pub mod selector;
 mod support;
 pub mod table;
 pub mod validation;
+pub mod yaml;
 
 pub use jiff::Timestamp;
 pub use k8s_openapi;

@@ -88,6 +88,24 @@ pub fn render_including(resource: &Resource, items: &[Value], now: Timestamp, in
     })
 }
 
+/// The table of one Scale, whatever it is of.
+#[must_use]
+pub fn render_scale(scale: &Value, now: Timestamp, include: IncludeObject) -> Value {
+    let printer = &autoscaling::SCALE;
+    let columns: Vec<Value> = printer.columns.iter().map(Column::definition).collect();
+    let mut row = json!({ "cells": (printer.cells)(scale, now) });
+    if let Some(object) = included(scale, include) {
+        row["object"] = object;
+    }
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": { "resourceVersion": scale["metadata"]["resourceVersion"] },
+        "columnDefinitions": columns,
+        "rows": [row],
+    })
+}
+
 /// Where the cells of a row come from.
 enum Cells {
     BuiltIn(&'static Printer),

@@ -169,6 +169,27 @@ pub fn validate_update(resource: &Resource, new: &Value, old: &Value) -> Vec<Fie
     errors
 }
 
+/// A part of a pod that has a path of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodPart {
+    /// `spec.ephemeralContainers`
+    EphemeralContainers,
+    /// CPU and memory of its containers.
+    Resources,
+}
+
+/// Everything that forbids replacing a part of the pod `old` by that of `new`. Call after defaulting.
+#[must_use]
+pub fn validate_pod_part(part: PodPart, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let (root, before) = (At::root(new), At::root(old));
+    match part {
+        PodPart::EphemeralContainers => pod::ephemeral(&root, &before, &mut errors),
+        PodPart::Resources => pod::resize(&root, &before, &mut errors),
+    }
+    errors
+}
+
 fn same_selector(new: &At<'_>, old: &At<'_>, errors: &mut Vec<FieldError>) {
     let selector = |object: &At<'_>| -> Value { object.value["spec"]["selector"].clone() };
     if selector(new) != selector(old) {

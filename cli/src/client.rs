@@ -8,10 +8,14 @@ pub(crate) mod discovery;
 pub(crate) mod manifest;
 pub(crate) mod object;
 pub(crate) mod output;
+pub(crate) mod pod_choice;
+pub(crate) mod remote_command;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod targets;
+pub(crate) mod tunnel;
 pub(crate) mod watch;
+pub(crate) mod websocket;
 
 pub(crate) use arguments::ConnectionArguments;
 pub(crate) use connection::Connection;

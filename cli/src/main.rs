@@ -20,6 +20,7 @@ mod daemon;
 mod enter;
 mod image;
 mod logging;
+mod raw_terminal;
 mod removal;
 mod sandbox;
 mod supervise;

@@ -6,15 +6,20 @@ use anyhow::Context;
 use clap::Subcommand;
 
 pub(crate) mod apply;
+pub(crate) mod attach;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod exec;
 pub(crate) mod expose;
 pub(crate) mod get;
 pub(crate) mod logs;
 pub(crate) mod net;
+pub(crate) mod port_forward;
 pub(crate) mod run;
 pub(crate) mod scale;
+mod session;
 pub(crate) mod version;
 
 /// Commands that talk to a server.
@@ -38,6 +43,14 @@ pub(crate) enum Verb {
     Scale(scale::ScaleArguments),
     /// Print what a pod's containers wrote.
     Logs(logs::LogsArguments),
+    /// Run a command in a container.
+    Exec(exec::ExecArguments),
+    /// Connect to what runs in a container already.
+    Attach(attach::AttachArguments),
+    /// Forward local ports to a pod.
+    PortForward(port_forward::PortForwardArguments),
+    /// Copy files to and from a container.
+    Cp(cp::CpArguments),
     /// Look into the dataplane of the nodes.
     #[command(subcommand)]
     Net(net::NetCommand),
@@ -54,20 +67,24 @@ impl Verb {
             .context("start the asynchronous runtime")?;
         runtime.block_on(async {
             match self {
-                Self::Get(arguments) => arguments.run().await,
-                Self::Describe(arguments) => arguments.run().await,
-                Self::Create(arguments) => arguments.run().await,
-                Self::Apply(arguments) => arguments.run().await,
-                Self::Delete(arguments) => arguments.run().await,
-                Self::Run(arguments) => arguments.run().await,
-                Self::Expose(arguments) => arguments.run().await,
-                Self::Scale(arguments) => arguments.run().await,
-                Self::Logs(arguments) => arguments.run().await,
-                Self::Net(command) => command.run().await,
-                Self::Version(arguments) => arguments.run().await,
+                Self::Exec(arguments) => return arguments.run().await,
+                Self::Attach(arguments) => return arguments.run().await,
+                Self::Get(arguments) => arguments.run().await?,
+                Self::Describe(arguments) => arguments.run().await?,
+                Self::Create(arguments) => arguments.run().await?,
+                Self::Apply(arguments) => arguments.run().await?,
+                Self::Delete(arguments) => arguments.run().await?,
+                Self::Run(arguments) => arguments.run().await?,
+                Self::Expose(arguments) => arguments.run().await?,
+                Self::Scale(arguments) => arguments.run().await?,
+                Self::Logs(arguments) => arguments.run().await?,
+                Self::PortForward(arguments) => arguments.run().await?,
+                Self::Cp(arguments) => arguments.run().await?,
+                Self::Net(command) => command.run().await?,
+                Self::Version(arguments) => arguments.run().await?,
             }
-        })?;
-        Ok(ExitCode::SUCCESS)
+            Ok(ExitCode::SUCCESS)
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod carry;
 mod expiry;
 mod fold;
 mod hands;
+pub mod meter;
 mod queue;
 pub(crate) mod recorder;
 mod steps;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::hands::resource_of;
 use self::{
     carry::{Hands, Outcome},
+    meter::{PlannerMeter, WorkMeter},
     queue::{End, Queue, Task},
     recorder::Record,
 };
@@ -114,12 +116,13 @@ pub async fn run(
     store: Store,
     planners: Vec<Box<dyn Planner>>,
     progress: Arc<Progress>,
+    meter: WorkMeter,
     shutdown: CancellationToken,
 ) {
     let (recorder, recorded) = recorder::start(engine.clone(), shutdown.clone());
     let expiring = tokio::spawn(expiry::run(engine.clone(), store.clone(), shutdown.clone()));
     let filling = tokio::spawn(token_secrets::run(engine.clone(), store.clone(), shutdown.clone()));
-    run_with(engine, store, planners, recorder, progress, shutdown.clone()).await;
+    run_with(engine, store, planners, recorder, progress, meter, shutdown.clone()).await;
     shutdown.cancel();
     for task in [recorded, expiring, filling] {
         if let Err(error) = task.await {
@@ -135,10 +138,13 @@ async fn run_with<H: Hands>(
     planners: Vec<Box<dyn Planner>>,
     announcements: mpsc::Sender<Record>,
     progress: Arc<Progress>,
+    meter: WorkMeter,
     shutdown: CancellationToken,
 ) {
     let _runs = Runs::begin(progress.clone());
+    let meters = planners.iter().map(|planner| meter.of(planner.name())).collect();
     let mut driver = Driver {
+        meters,
         hands,
         store,
         planners,
@@ -148,6 +154,7 @@ async fn run_with<H: Hands>(
         queue: Queue::default(),
         running: JoinSet::new(),
         refusals: HashMap::new(),
+        begun: HashMap::new(),
     };
     let end = tokio::select! {
         end = driver.work() => end,
@@ -170,6 +177,10 @@ struct Driver<H> {
     running: JoinSet<(Task, Outcome)>,
     /// What the last plans of keys were refused, until they are planned again.
     refusals: HashMap<Task, Refusal>,
+    /// Since when plans are being made and carried out.
+    begun: HashMap<Task, Instant>,
+    /// By the planners' index.
+    meters: Vec<PlannerMeter>,
 }
 
 /// What the loop woke up for.
@@ -330,11 +341,17 @@ impl<H: Hands> Driver<H> {
 
     /// Plans what is ready, and starts to carry out what that asks for.
     fn plan_ready(&mut self) {
+        for planner in self.queue.take_entered() {
+            self.meters[planner].entered();
+        }
         for _ in 0..PLANNED_AT_ONCE_MAX {
             if !self.has_room() {
                 return;
             }
             let Some(task) = self.queue.next() else { return };
+            let now = Instant::now();
+            self.meters[task.planner].left(self.queue.waited(&task, now));
+            self.begun.insert(task.clone(), now);
             self.plan(task);
         }
     }
@@ -365,12 +382,12 @@ impl<H: Hands> Driver<H> {
             Ok(runs) => runs,
             Err(steps::NotInWorld(object)) => {
                 tracing::error!(planner = name, object = %object, "plan changes an object that is not in its world");
-                self.queue.end(task, End::Failed, 0, Instant::now());
+                self.end(task, End::Failed, 0);
                 return;
             }
         };
         if runs.is_empty() {
-            self.queue.end(task, done, 0, Instant::now());
+            self.end(task, done, 0);
             return;
         }
         let (hands, announcements) = (self.hands.clone(), self.announcements.clone());
@@ -397,7 +414,14 @@ impl<H: Hands> Driver<H> {
             }
             self.refusals.insert(task.clone(), refusal);
         }
-        self.queue.end(task, outcome.end, outcome.awaits, Instant::now());
+        self.end(task, outcome.end, outcome.awaits);
+    }
+
+    fn end(&mut self, task: Task, end: End, awaits: crate::store::Revision) {
+        let now = Instant::now();
+        let worked = self.begun.remove(&task).map_or(Duration::ZERO, |begun| now - begun);
+        self.meters[task.planner].ended(worked, !matches!(end, End::Done { .. }));
+        self.queue.end(task, end, awaits, now);
     }
 }
 

@@ -26,7 +26,7 @@ mod rest;
 #[cfg(test)]
 mod seeds;
 mod server;
-mod spdy;
+pub mod spdy;
 pub mod store;
 pub mod stream;
 

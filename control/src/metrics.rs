@@ -9,7 +9,7 @@ use prometheus::{
     core::Collector, process_collector::ProcessCollector,
 };
 
-use crate::audit::AuditMeter;
+use crate::{audit::AuditMeter, driver::meter::WorkMeter};
 
 /// Seconds, as apiserver_request_duration_seconds has them in Kubernetes.
 const REQUEST_SECONDS: &[f64] = &[
@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) requests: RequestMeter,
     /// Of the audit log.
     pub(crate) audit: AuditMeter,
+    /// Of the controllers' queue.
+    pub(crate) work: WorkMeter,
     levels: Levels,
 }
 
@@ -139,12 +141,16 @@ impl Metrics {
             agents: gauge(&registry, "skep_agent_streams", "Nodes whose agent has a stream."),
         };
         registered(&registry, ProcessCollector::for_self());
-        Metrics {
+        let work = WorkMeter::new();
+        let metrics = Metrics {
             registry,
             requests,
             audit,
+            work,
             levels,
-        }
+        };
+        metrics.include(metrics.work.collectors());
+        metrics
     }
 
     /// Everything, in Prometheus' text form.

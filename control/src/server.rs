@@ -279,6 +279,7 @@ async fn serve(
         store,
         planners,
         company.progress.clone(),
+        company.metrics.work.clone(),
         stop.clone(),
     ));
     let definitions = tokio::spawn(definitions.run(changes, stop.clone()));

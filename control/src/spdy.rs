@@ -9,7 +9,7 @@ mod headers;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 
 use headers::{Compressor, Decompressor};
-pub(crate) use headers::{HeaderError, Headers};
+pub use headers::{HeaderError, Headers};
 
 /// Most bytes of a frame: clients send what they have read, some tens of kilobytes.
 const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -19,11 +19,11 @@ const FRAME_HEADER_BYTES: usize = 8;
 const FLAG_FIN: u8 = 0x01;
 
 /// Identifies a stream in its connection: odd if the client began it. 31 bits.
-pub(crate) type StreamId = u32;
+pub type StreamId = u32;
 
 /// A frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Frame {
+pub enum Frame {
     /// A stream begins.
     SynStream {
         /// Its number.
@@ -89,28 +89,41 @@ pub(crate) enum Frame {
 
 /// What the peer sends is not SPDY/3.1. The connection cannot be used any more.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
+    /// Of another version of the protocol.
     #[error("a frame of SPDY version {0}")]
     Version(u16),
+    /// Of a type that there is not.
     #[error("a frame of type {0}")]
     Type(u16),
+    /// Longer than anybody needs.
     #[error("a frame of {0} bytes")]
     TooLong(usize),
+    /// Shorter than its type has it.
     #[error("a frame of type {0} is too short")]
     TooShort(u16),
+    /// Its headers cannot be read.
     #[error("the headers of a frame")]
     Headers(#[from] HeaderError),
 }
 
 /// Makes frames of what a peer sends.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     waiting: BytesMut,
     headers: Decompressor,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Decoder {
-    pub(crate) fn new() -> Decoder {
+    /// Nothing has come yet.
+    #[must_use]
+    pub fn new() -> Decoder {
         Decoder {
             waiting: BytesMut::new(),
             headers: Decompressor::new(),
@@ -118,7 +131,7 @@ impl Decoder {
     }
 
     /// Takes more bytes; frames are to be taken out before more are put in.
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
+    pub fn put(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
     }
 
@@ -126,7 +139,11 @@ impl Decoder {
     ///
     /// # Errors
     /// When the peer does not speak SPDY/3.1.
-    pub(crate) fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a decoder is no iterator: more can be put in"
+    )]
+    pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some((mut head, _)) = self.waiting.split_at_checked(FRAME_HEADER_BYTES) else {
             return Ok(None);
         };
@@ -196,19 +213,27 @@ impl Decoder {
 
 /// Makes bytes of frames. Header blocks depend on those before: frames go out in the order they were encoded in.
 #[derive(Debug)]
-pub(crate) struct Encoder {
+pub struct Encoder {
     headers: Compressor,
 }
 
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Encoder {
-    pub(crate) fn new() -> Encoder {
+    /// Nothing has gone yet.
+    #[must_use]
+    pub fn new() -> Encoder {
         Encoder {
             headers: Compressor::new(),
         }
     }
 
     /// The bytes of a frame.
-    pub(crate) fn encode(&mut self, frame: &Frame) -> Vec<u8> {
+    pub fn encode(&mut self, frame: &Frame) -> Vec<u8> {
         let mut body = Vec::new();
         match frame {
             Frame::Data { id, data, fin } => {

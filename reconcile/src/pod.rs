@@ -25,11 +25,12 @@ mod event;
 pub mod observed;
 pub mod probe;
 mod qos;
+mod resize;
 mod standing;
 mod status;
 mod stop;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use api::{
     Timestamp,
@@ -38,9 +39,12 @@ use api::{
 
 pub use event::Note;
 pub use observed::{
-    Attempt, AttemptState, Exit, ExitReason, Failure, Health, Observed, Record, Refusal, RefusalReason, Sandbox,
+    Attempt, AttemptState, Exit, ExitReason, Failure, Health, Observed, Record, Refusal, RefusalReason, Resizing,
+    Sandbox,
 };
 pub use qos::{Qos, qos};
+pub use resize::{Room, Share, is_pending as is_resize_pending, same_amounts};
+pub use standing::as_container;
 pub use stop::StopCause;
 
 use standing::{Role, Standing};
@@ -76,6 +80,11 @@ pub enum Action {
         /// The container.
         container: String,
     },
+    /// Give running containers what the spec says of CPU and memory, and the pod what they have together.
+    Resize {
+        /// The containers.
+        containers: Vec<String>,
+    },
     /// Undo [`Action::PrepareSandbox`]; nothing of the pod runs any more. Records and logs stay.
     ReleaseSandbox,
     /// Everything is released: remove records and logs, tell the control plane, forget the pod.
@@ -93,6 +102,8 @@ pub struct Decision {
     pub notes: Vec<Note>,
     /// Decide again at this time even if nothing happens.
     pub wake_at: Option<Timestamp>,
+    /// What the pod takes of the node.
+    pub share: Share,
 }
 
 /// What [`decide`] rests on.
@@ -106,6 +117,8 @@ pub struct Input<'a> {
     pub previous: &'a PodStatus,
     /// The node's addresses, primary first.
     pub host_ips: &'a [std::net::IpAddr],
+    /// What the node has, and others of it.
+    pub room: Room,
     /// The time.
     pub now: Timestamp,
 }
@@ -131,6 +144,7 @@ pub fn decide(input: &Input<'_>) -> Decision {
         status,
         notes: steps.notes,
         wake_at: steps.wake_at,
+        share: resize::share(&view, stage),
     }
 }
 
@@ -174,7 +188,7 @@ impl Steps {
 
 /// One container with what follows from its record.
 struct Member<'a> {
-    spec: &'a Container,
+    spec: Cow<'a, Container>,
     role: Role,
     record: Option<&'a Record>,
     standing: Standing,
@@ -197,8 +211,9 @@ struct View<'a> {
     observed: &'a Observed,
     previous: &'a PodStatus,
     host_ips: &'a [std::net::IpAddr],
+    room: Room,
     now: Timestamp,
-    /// Init containers in order, sidecars among them, then containers in order.
+    /// Init containers in order, sidecars among them, then containers in order, then ephemeral ones.
     members: Vec<Member<'a>>,
     start_time: Timestamp,
 }
@@ -215,6 +230,7 @@ impl<'a> View<'a> {
             observed: input.observed,
             previous: input.previous,
             host_ips: input.host_ips,
+            room: input.room,
             now: input.now,
             members,
             start_time: input.previous.start_time.as_ref().map_or(input.now, |time| time.0),
@@ -222,7 +238,9 @@ impl<'a> View<'a> {
     }
 
     fn init(&self) -> impl Iterator<Item = &Member<'a>> {
-        self.members.iter().filter(|member| member.role != Role::Main)
+        self.members
+            .iter()
+            .filter(|member| matches!(member.role, Role::Init | Role::Sidecar))
     }
 
     fn main(&self) -> impl Iterator<Item = &Member<'a>> {
@@ -350,11 +368,14 @@ fn run_containers(view: &View<'_>, steps: &mut Steps) {
                         .all(Member::is_initialized)
             }
             Role::Main => view.has_initialized(),
+            // Also where the pod does not get on.
+            Role::Ephemeral => true,
         };
         if may_start {
             start(view, member, steps);
         }
     }
+    resize::advance(view, steps);
 }
 
 fn start(view: &View<'_>, member: &Member<'_>, steps: &mut Steps) {

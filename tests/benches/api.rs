@@ -27,7 +27,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::{
-    connection::{Connection, Target},
+    connection::Target,
     load::{Call, Plan},
     report::Row,
     server::Server,

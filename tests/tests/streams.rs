@@ -1,4 +1,5 @@
-//! What travels through an agent's stream, with the real kubectl: exec, cp, attach, port-forward, proxies.
+//! What travels through an agent's stream, with the real kubectl and with our own commands: exec, cp, attach,
+//! port-forward; proxies.
 
 #![allow(missing_docs, reason = "a test program")]
 
@@ -7,15 +8,28 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, TcpStream},
     os::fd::OwnedFd,
-    process::{Child, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
 };
 
-use nix::pty::{Winsize, openpty};
+use nix::{
+    pty::{Winsize, openpty},
+    sys::{
+        signal::{Signal, kill},
+        termios::{LocalFlags, tcgetattr},
+    },
+    unistd::Pid,
+};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tests::{Sandbox, images, sandbox::SOON, wait_for};
+use tests::{
+    Sandbox,
+    clients::{BOTH, Client},
+    images,
+    sandbox::{SOON, run},
+    wait_for,
+};
 
 /// More than all windows and pipes between both ends hold.
 const LARGE_BYTES: usize = 24 << 20;
@@ -28,15 +42,31 @@ fn streams_reach_into_pods() {
     for pod in ["box", "stdin", "web"] {
         sandbox.wait_phase(pod, "Running");
     }
-    commands_are_run(&sandbox);
-    large_input_and_output_arrive_whole(&sandbox);
-    terminals_are_terminals(&sandbox);
-    files_are_copied(&sandbox);
-    attached_clients_share_the_streams(&sandbox);
-    ports_are_forwarded(&sandbox);
+    for client in BOTH {
+        let by = By {
+            sandbox: &sandbox,
+            client,
+        };
+        commands_are_run(&by);
+        large_input_and_output_arrive_whole(&by);
+        terminals_are_terminals(&by);
+        files_are_copied(&by);
+        attached_clients_share_the_streams(&by);
+        ports_are_forwarded(&by);
+    }
+    older_clients_are_served(&sandbox);
+    containers_of_their_own_are_attached_to(&sandbox);
+    own_terminals_are_given_back(&sandbox);
+    hostile_archives_are_refused(&sandbox);
     requests_are_passed_on(&sandbox);
-    slow_readers_hold_up_nobody(&sandbox);
-    an_agent_that_dies_ends_its_streams_and_the_next_has_others(&sandbox);
+    for client in BOTH {
+        let by = By {
+            sandbox: &sandbox,
+            client,
+        };
+        slow_readers_hold_up_nobody(&by);
+        an_agent_that_dies_ends_its_streams_and_the_next_has_others(&by);
+    }
 }
 
 fn pods() -> serde_json::Value {
@@ -65,10 +95,29 @@ fn pods() -> serde_json::Value {
     })
 }
 
-/// Runs kubectl with input; its exit code and what it printed.
+/// A cluster, and the client by which it is asked.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    sandbox: &'a Sandbox,
+    client: Client,
+}
+
+impl By<'_> {
+    fn command(&self, words: &[&str]) -> Command {
+        self.client.command(&self.sandbox.kubeconfig(), words)
+    }
+
+    /// What it prints; it must succeed.
+    #[track_caller]
+    fn printed(&self, words: &[&str]) -> String {
+        run(self.command(words))
+    }
+}
+
+/// Runs a client with input; its exit code and what it printed.
 #[track_caller]
-fn kubectl(sandbox: &Sandbox, words: &[&str], input: &[u8]) -> Output {
-    let mut child = start(sandbox, words);
+fn said(by: &By<'_>, words: &[&str], input: &[u8]) -> Output {
+    let mut child = start(by, words);
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {
@@ -80,8 +129,8 @@ fn kubectl(sandbox: &Sandbox, words: &[&str], input: &[u8]) -> Output {
     output
 }
 
-fn start(sandbox: &Sandbox, words: &[&str]) -> Child {
-    let mut command = sandbox.kubectl_command(words);
+fn start(by: &By<'_>, words: &[&str]) -> Child {
+    let mut command = by.command(words);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -111,7 +160,7 @@ fn large() -> Vec<u8> {
     bytes
 }
 
-fn commands_are_run(sandbox: &Sandbox) {
+fn commands_are_run(by: &By<'_>) {
     // words, exit code, standard output, part of standard error
     let not_valid = "container nobody is not valid for pod box";
     for (words, code, out, err) in [
@@ -136,12 +185,15 @@ fn commands_are_run(sandbox: &Sandbox) {
         ("exec box -- cat", 0, "", ""),
     ] {
         let words: Vec<&str> = split(words);
-        let output = kubectl(sandbox, &words, b"not read");
+        let output = said(by, &words, b"not read");
         let said = (output.status.code(), text(&output.stdout), text(&output.stderr));
         let is_it = said.0 == Some(code) && said.1 == out && said.2.contains(err);
         assert!(is_it, "{words:?}: {said:?}");
     }
-    // The same by the older protocol.
+}
+
+/// The same by the older protocol.
+fn older_clients_are_served(sandbox: &Sandbox) {
     let mut spdy = sandbox.kubectl_command(&["exec", "-i", "box", "--", "sh", "-c", "cat; exit 3"]);
     spdy.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false");
     let mut child = spdy
@@ -175,15 +227,15 @@ fn split(words: &str) -> Vec<&str> {
     parts
 }
 
-fn large_input_and_output_arrive_whole(sandbox: &Sandbox) {
+fn large_input_and_output_arrive_whole(by: &By<'_>) {
     let large = large();
-    let back = kubectl(sandbox, &["exec", "-i", "box", "--", "cat"], &large);
+    let back = said(by, &["exec", "-i", "box", "--", "cat"], &large);
     assert!(back.status.success(), "{}", text(&back.stderr));
     assert_eq!((back.stdout.len(), sum(&back.stdout)), (large.len(), sum(&large)));
-    let counted = kubectl(sandbox, &["exec", "-i", "box", "--", "sha256sum"], &large);
+    let counted = said(by, &["exec", "-i", "box", "--", "sha256sum"], &large);
     assert_eq!(text(&counted.stdout), format!("{}  -\n", sum(&large)));
     // A command that ends before its input does.
-    let some = kubectl(sandbox, &["exec", "-i", "box", "--", "head", "-c", "5"], &large);
+    let some = said(by, &["exec", "-i", "box", "--", "head", "-c", "5"], &large);
     assert_eq!((some.status.code(), some.stdout), (Some(0), large[..5].to_vec()));
 }
 
@@ -200,16 +252,16 @@ fn terminal() -> (File, OwnedFd) {
 }
 
 /// Runs kubectl in a terminal, types, and returns what was shown.
-fn in_terminal(sandbox: &Sandbox, words: &[&str], typed: &str) -> String {
+fn in_terminal(by: &By<'_>, words: &[&str], typed: &str) -> String {
     let (mut master, slave) = terminal();
     let copy = || Stdio::from(slave.try_clone().expect("copy the terminal"));
-    let mut command = sandbox.kubectl_command(words);
+    let mut command = by.command(words);
     let mut child = command
         .stdin(copy())
         .stdout(copy())
         .stderr(copy())
         .spawn()
-        .expect("start kubectl");
+        .expect("start the client");
     drop(command);
     drop(slave);
     master.write_all(typed.as_bytes()).expect("type");
@@ -226,14 +278,21 @@ fn in_terminal(sandbox: &Sandbox, words: &[&str], typed: &str) -> String {
     text(&shown)
 }
 
-fn terminals_are_terminals(sandbox: &Sandbox) {
+fn terminals_are_terminals(by: &By<'_>) {
     // The size comes when the process has begun.
     let script = "tty; read line; echo \"read $line\"; stty size; test -t 0 && test -t 1 && test -t 2 && echo all";
-    let shown = in_terminal(sandbox, &["exec", "-it", "box", "--", "sh", "-c", script], "typed\n");
+    let shown = in_terminal(by, &["exec", "-it", "box", "--", "sh", "-c", script], "typed\n");
     for part in ["/dev/pts/", "20 40", "read typed", "all"] {
         assert!(shown.contains(part), "no {part:?} in {shown:?}");
     }
-    // A container of its own, whose first process has the terminal.
+}
+
+/// A container of its own, whose first process has the terminal, or whose input ends with its client's.
+fn containers_of_their_own_are_attached_to(sandbox: &Sandbox) {
+    let by = &By {
+        sandbox,
+        client: Client::Kubectl,
+    };
     let script = "read line; echo \"read $line\"; stty size";
     let run = [
         "run",
@@ -248,48 +307,9 @@ fn terminals_are_terminals(sandbox: &Sandbox) {
         "-c",
         script,
     ];
-    let shown = in_terminal(sandbox, &run, "typed\n");
+    let shown = in_terminal(by, &run, "typed\n");
     assert!(shown.contains("read typed") && shown.contains("20 40"), "{shown:?}");
     assert!(sandbox.get(&["pod", "tty"]).is_none(), "it was to be removed");
-}
-
-fn files_are_copied(sandbox: &Sandbox) {
-    let large = large();
-    let (there, back) = (sandbox.work_dir().join("there"), sandbox.work_dir().join("back"));
-    std::fs::create_dir(&there).expect("make a directory");
-    std::fs::write(there.join("large"), &large).expect("write");
-    std::fs::write(there.join("small"), "small\n").expect("write");
-    sandbox.kubectl(&["cp", &there.to_string_lossy(), "box:/tmp/copied"]);
-    let sums = sandbox.kubectl(&[
-        "exec",
-        "box",
-        "--",
-        "sha256sum",
-        "/tmp/copied/large",
-        "/tmp/copied/small",
-    ]);
-    assert!(sums.contains(&sum(&large)) && sums.contains(&sum(b"small\n")), "{sums}");
-    sandbox.kubectl(&["cp", "box:/tmp/copied", &back.to_string_lossy()]);
-    assert_eq!(sum(&std::fs::read(back.join("large")).expect("read")), sum(&large));
-    assert_eq!(std::fs::read_to_string(back.join("small")).expect("read"), "small\n");
-}
-
-fn attached_clients_share_the_streams(sandbox: &Sandbox) {
-    let mut first = start(sandbox, &["attach", "-i", "stdin"]);
-    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
-    let mut input = first.stdin.take().expect("piped");
-    // The first line that is read shows that the client is attached.
-    input.write_all(b"one\n").expect("write");
-    assert_eq!(lines.next().expect("a line").expect("text"), "got one");
-    drop(input);
-    // Standard input stays open for the next; the container goes on, and the client follows its output.
-    let second = kubectl_until(sandbox, &["attach", "-i", "stdin"], b"two\n", "got two");
-    assert!(second.contains("got two"), "{second}");
-    assert_eq!(lines.next().expect("a line").expect("text"), "got two");
-    first.kill().expect("kill kubectl");
-    first.wait().expect("wait for kubectl");
-    let log = sandbox.kubectl(&["logs", "stdin"]);
-    assert_eq!(log, "begun\ngot one\ngot two\n");
     // With stdinOnce the container's input ends with the first client's.
     let large = large();
     let run = [
@@ -304,7 +324,7 @@ fn attached_clients_share_the_streams(sandbox: &Sandbox) {
         "--",
         "sha256sum",
     ];
-    let counted = kubectl(sandbox, &run, &large);
+    let counted = said(by, &run, &large);
     assert_eq!(
         text(&counted.stdout),
         format!("{}  -\n", sum(&large)),
@@ -312,13 +332,132 @@ fn attached_clients_share_the_streams(sandbox: &Sandbox) {
         text(&counted.stderr)
     );
     assert!(counted.status.success());
-    let refused = kubectl(sandbox, &["attach", "nobody"], b"");
+}
+
+/// The terminal is raw while a command runs, and as it was when the command has ended, or we are ended.
+fn own_terminals_are_given_back(sandbox: &Sandbox) {
+    let by = By {
+        sandbox,
+        client: Client::Skep,
+    };
+    let modes = |terminal: &OwnedFd| {
+        let modes = tcgetattr(terminal).expect("ask the terminal");
+        let flags = LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG;
+        modes.local_flags.intersection(flags)
+    };
+    let (_master, slave) = terminal();
+    let before = modes(&slave);
+    assert!(!before.is_empty());
+    // script, signal, exit code
+    for (script, signal, code) in [
+        ("sleep 1; exit 5", None, 5),
+        ("sleep 1000", Some(Signal::SIGTERM), 143),
+        ("sleep 1000", Some(Signal::SIGHUP), 129),
+    ] {
+        let copy = || Stdio::from(slave.try_clone().expect("copy the terminal"));
+        let mut command = by.command(&["exec", "-it", "box", "--", "sh", "-c", script]);
+        command.stdin(copy()).stdout(copy()).stderr(copy());
+        let mut child = command.spawn().expect("start skep");
+        wait_for("the terminal to be raw", SOON, || {
+            modes(&slave).is_empty().then_some(())
+        });
+        if let Some(signal) = signal {
+            let pid = i32::try_from(child.id()).expect("a process id");
+            kill(Pid::from_raw(pid), signal).expect("send a signal");
+        }
+        let status = child.wait().expect("wait for skep");
+        assert_eq!(
+            (status.code(), modes(&slave)),
+            (Some(code), before),
+            "{script} {signal:?}"
+        );
+    }
+}
+
+/// A `tar` that makes what it likes, in a container.
+fn hostile_archives_are_refused(sandbox: &Sandbox) {
+    let by = By {
+        sandbox,
+        client: Client::Skep,
+    };
+    let script = "mkdir -p /tmp/hostile/dir && cd /tmp/hostile && echo good > dir/good && ln -s / dir/link \
+        && echo evil > evil && mkdir -p a/b";
+    by.printed(&["exec", "box", "--", "sh", "-c", script]);
+    let target = sandbox.work_dir().join("hostile");
+    let copy = ["cp", "box:/tmp/hostile/dir", &target.to_string_lossy()];
+    let copied = said(&by, &copy, b"");
+    assert!(copied.status.success(), "{}", text(&copied.stderr));
+    let warned = text(&copied.stderr);
+    assert!(warned.contains("warning: skipping symlink"), "{warned}");
+    let names: Vec<_> = std::fs::read_dir(&target)
+        .expect("list")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(names, ["good"]);
+    // words, part of standard error
+    for (words, err) in [
+        ("cp box:/no/such/file /tmp/x", "No such file"),
+        ("cp /no/such/file box:/tmp/x", "doesn't exist in local filesystem"),
+        (
+            "cp box:/a box:/b",
+            "one of src or dest must be a local file specification",
+        ),
+        ("cp /etc/hostname box:/no/such/directory/x", "no/such/directory"),
+    ] {
+        let words = split(words);
+        let output = said(&by, &words, b"");
+        let refused = !output.status.success() && text(&output.stderr).contains(err);
+        assert!(refused, "{words:?}: {:?} {}", output.status, text(&output.stderr));
+    }
+}
+
+fn files_are_copied(by: &By<'_>) {
+    let large = large();
+    let work = by.sandbox.work_dir().join(by.client.name());
+    std::fs::create_dir(&work).expect("make a directory");
+    let (there, back) = (work.join("there"), work.join("back"));
+    let copied = format!("/tmp/copied-{}", by.client.name());
+    std::fs::create_dir(&there).expect("make a directory");
+    std::fs::write(there.join("large"), &large).expect("write");
+    std::fs::write(there.join("small"), "small\n").expect("write");
+    by.printed(&["cp", &there.to_string_lossy(), &format!("box:{copied}")]);
+    let sums = by.printed(&[
+        "exec",
+        "box",
+        "--",
+        "sha256sum",
+        &format!("{copied}/large"),
+        &format!("{copied}/small"),
+    ]);
+    assert!(sums.contains(&sum(&large)) && sums.contains(&sum(b"small\n")), "{sums}");
+    by.printed(&["cp", &format!("box:{copied}"), &back.to_string_lossy()]);
+    assert_eq!(sum(&std::fs::read(back.join("large")).expect("read")), sum(&large));
+    assert_eq!(std::fs::read_to_string(back.join("small")).expect("read"), "small\n");
+}
+
+fn attached_clients_share_the_streams(by: &By<'_>) {
+    let mut first = start(by, &["attach", "-i", "stdin"]);
+    let mut lines = BufReader::new(first.stdout.take().expect("piped")).lines();
+    let mut input = first.stdin.take().expect("piped");
+    // The first line that is read shows that the client is attached.
+    input.write_all(b"one\n").expect("write");
+    assert_eq!(lines.next().expect("a line").expect("text"), "got one");
+    drop(input);
+    // Standard input stays open for the next; the container goes on, and the client follows its output.
+    let second = said_until(by, &["attach", "-i", "stdin"], b"two\n", "got two");
+    assert!(second.contains("got two"), "{second}");
+    assert_eq!(lines.next().expect("a line").expect("text"), "got two");
+    first.kill().expect("kill kubectl");
+    first.wait().expect("wait for kubectl");
+    let log = by.printed(&["logs", "stdin", "--tail=2"]);
+    assert_eq!(log, "got one\ngot two\n");
+    let refused = said(by, &["attach", "nobody"], b"");
     assert!(text(&refused.stderr).contains("pods \"nobody\" not found"));
 }
 
 /// Runs kubectl until it has printed something, and kills it; returns what it printed.
-fn kubectl_until(sandbox: &Sandbox, words: &[&str], input: &[u8], wanted: &str) -> String {
-    let mut child = start(sandbox, words);
+fn said_until(by: &By<'_>, words: &[&str], input: &[u8], wanted: &str) -> String {
+    let mut child = start(by, words);
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(input).expect("write");
     let mut printed = String::new();
@@ -341,8 +480,8 @@ struct Forward {
 }
 
 impl Forward {
-    fn start(sandbox: &Sandbox, target: &str, port: u16) -> Forward {
-        let mut child = start(sandbox, &["port-forward", target, &format!(":{port}")]);
+    fn start(by: &By<'_>, target: &str, port: u16) -> Forward {
+        let mut child = start(by, &["port-forward", target, &format!(":{port}")]);
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let line = lines.next().expect("a line").expect("text");
         let local = line
@@ -380,8 +519,8 @@ impl Drop for Forward {
     }
 }
 
-fn ports_are_forwarded(sandbox: &Sandbox) {
-    let forward = Forward::start(sandbox, "pod/web", 8080);
+fn ports_are_forwarded(by: &By<'_>) {
+    let forward = Forward::start(by, "pod/web", 8080);
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..20).map(|_| scope.spawn(|| forward.get())).collect();
         for client in clients {
@@ -390,7 +529,7 @@ fn ports_are_forwarded(sandbox: &Sandbox) {
     });
     drop(forward);
     // Nobody listens: the connection ends, and kubectl says why.
-    let mut refused = Forward::start(sandbox, "pod/web", 9);
+    let mut refused = Forward::start(by, "pod/web", 9);
     let mut nothing = Vec::new();
     refused.connect().read_to_end(&mut nothing).ok();
     assert!(nothing.is_empty());
@@ -441,8 +580,8 @@ fn requests_are_passed_on(sandbox: &Sandbox) {
 struct SlowReader(Child);
 
 impl SlowReader {
-    fn start(sandbox: &Sandbox, words: &[&str]) -> SlowReader {
-        SlowReader(start(sandbox, words))
+    fn start(by: &By<'_>, words: &[&str]) -> SlowReader {
+        SlowReader(start(by, words))
     }
 }
 
@@ -453,11 +592,11 @@ impl Drop for SlowReader {
     }
 }
 
-fn slow_readers_hold_up_nobody(sandbox: &Sandbox) {
+fn slow_readers_hold_up_nobody(by: &By<'_>) {
     let slow: Vec<SlowReader> = (0..3)
-        .map(|_| SlowReader::start(sandbox, &["exec", "box", "--", "cat", "/dev/zero"]))
+        .map(|_| SlowReader::start(by, &["exec", "box", "--", "cat", "/dev/zero"]))
         .collect();
-    let processes = || sandbox.kubectl(&["exec", "box", "--", "sh", "-c", "ps | grep -c '[c]at /dev/zero'; true"]);
+    let processes = || by.printed(&["exec", "box", "--", "sh", "-c", "ps | grep -c '[c]at /dev/zero'; true"]);
     wait_for("the readers to be slow", SOON, || {
         (processes().trim() == "3").then_some(())
     });
@@ -465,9 +604,9 @@ fn slow_readers_hold_up_nobody(sandbox: &Sandbox) {
     std::thread::sleep(Duration::from_secs(3));
     let large = large();
     let began = Instant::now();
-    let back = kubectl(sandbox, &["exec", "-i", "box", "--", "cat"], &large);
+    let back = said(by, &["exec", "-i", "box", "--", "cat"], &large);
     assert_eq!(sum(&back.stdout), sum(&large));
-    assert_eq!(sandbox.kubectl(&["logs", "stdin", "--tail=1"]), "got two\n");
+    assert_eq!(by.printed(&["logs", "stdin", "--tail=1"]), "got two\n");
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     drop(slow);
     // Their commands find nobody to write to.
@@ -476,15 +615,15 @@ fn slow_readers_hold_up_nobody(sandbox: &Sandbox) {
     });
 }
 
-fn an_agent_that_dies_ends_its_streams_and_the_next_has_others(sandbox: &Sandbox) {
-    let node = sandbox.node(1);
-    let mut exec = start(sandbox, &["exec", "-i", "box", "--", "sh", "-c", "echo begun; cat"]);
+fn an_agent_that_dies_ends_its_streams_and_the_next_has_others(by: &By<'_>) {
+    let node = by.sandbox.node(1);
+    let mut exec = start(by, &["exec", "-i", "box", "--", "sh", "-c", "echo begun; cat"]);
     let input = exec.stdin.take().expect("piped");
     let mut lines = BufReader::new(exec.stdout.take().expect("piped")).lines();
     assert_eq!(lines.next().expect("a line").expect("text"), "begun");
-    let forward = Forward::start(sandbox, "pod/web", 8080);
+    let forward = Forward::start(by, "pod/web", 8080);
     let mut open = forward.connect();
-    sandbox.kill_and_wait(&node);
+    by.sandbox.kill_and_wait(&node);
     let (told, ended) = mpsc::channel();
     std::thread::spawn(move || told.send(exec.wait_with_output()));
     let output = ended
@@ -502,12 +641,10 @@ fn an_agent_that_dies_ends_its_streams_and_the_next_has_others(sandbox: &Sandbox
     open.set_read_timeout(Some(SOON)).expect("set a timeout");
     assert_eq!(open.read(&mut [0; 16]).unwrap_or(0), 0);
     let again = wait_for("the node to be back", SOON, || {
-        let output = sandbox
-            .kubectl_command(&["exec", "box", "--", "echo", "again"])
-            .output();
+        let output = by.command(&["exec", "box", "--", "echo", "again"]).output();
         output.ok().filter(|output| output.status.success())
     });
     assert_eq!(text(&again.stdout), "again\n");
-    let pod = sandbox.get(&["pod", "box"]).expect("the pod is there");
+    let pod = by.sandbox.get(&["pod", "box"]).expect("the pod is there");
     assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
 }

@@ -22,8 +22,8 @@ use crate::{
     causes::chain,
     image::{Image, ImageStore, StoreError},
     runtime::{
-        bundle::{ShimConfig, Stdin},
-        spec::{self, Access, Bind, Machine, Propagation},
+        bundle::{Bundle, ShimConfig, State, Stdin},
+        spec::{self, Access, Bind, Machine, PidNamespace, Propagation},
         user::{Accounts, Wanted},
     },
     volume,
@@ -49,11 +49,33 @@ pub(crate) struct Refused {
     pub(crate) message: String,
 }
 
+/// A container whose processes another one sees.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessesOf {
+    pub(crate) container: String,
+    pub(crate) bundle: Bundle,
+}
+
+impl ProcessesOf {
+    /// The namespace of its processes, while it runs.
+    fn pid_namespace(&self) -> Result<PidNamespace, Refused> {
+        match self.bundle.state() {
+            Ok(Some(State::Running { pid, .. })) => Ok(PidNamespace::Of(PathBuf::from(format!("/proc/{pid}/ns/pid")))),
+            Ok(Some(State::Failed { .. } | State::Exited { .. }) | None) | Err(_) => Err(Refused {
+                reason: RefusalReason::CreateContainerError,
+                message: format!("target container {:?} does not run", self.container),
+            }),
+        }
+    }
+}
+
 /// What launching takes; owned, because it runs where it may block.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
     pub(crate) pod: Box<Pod>,
     pub(crate) container: Container,
+    /// Whose processes it sees, of an ephemeral container.
+    pub(crate) target: Option<ProcessesOf>,
     pub(crate) attempt: u32,
     pub(crate) crash_level: u32,
     pub(crate) sandbox: SandboxRecord,
@@ -90,6 +112,7 @@ pub(crate) fn write_bundle(launch: &Launch) -> Result<AttemptRecord, Refused> {
             .map_or(image_name.clone(), |reference| reference.to_string()),
         image_id: image.image_id(),
         stop_signal: stop_signal(container, &image),
+        resources: Some(container.resources.clone().unwrap_or_default()),
     };
     store(launch, &image, &resolved, &record).map_err(|err| Refused {
         reason: RefusalReason::CreateContainerError,
@@ -182,6 +205,10 @@ fn resolve(launch: &Launch, pod_spec: &PodSpec, image: &Image) -> Result<Resolve
         _ => "/".to_owned(),
     };
     let limits = resources::of_container(container);
+    let mut namespaces = sandbox::namespaces(&launch.home, pod_spec, &launch.sandbox);
+    if let (Some(target), PidNamespace::Own) = (&launch.target, &namespaces.pid) {
+        namespaces.pid = target.pid_namespace()?;
+    }
     let config = spec::config(&spec::Plan {
         container,
         pod_security: pod_spec.security_context.as_ref(),
@@ -191,7 +218,7 @@ fn resolve(launch: &Launch, pod_spec: &PodSpec, image: &Image) -> Result<Resolve
         env: &merged_environment(image, &variables, container.tty.unwrap_or(false)),
         working_dir: &working_dir,
         user: &user,
-        namespaces: &sandbox::namespaces(&launch.home, pod_spec, &launch.sandbox),
+        namespaces: &namespaces,
         binds: &binds,
         shm: &launch.home.shm(),
         cgroup: &container_cgroup(&launch.cgroup, &container.name),

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api::Timestamp;
+use api::{Timestamp, k8s_openapi::api::core::v1::ResourceRequirements};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{durable, runtime::bundle::Bundle};
@@ -40,7 +40,7 @@ pub(crate) struct SandboxRecord {
 }
 
 /// What is known of an attempt besides what its shim writes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AttemptRecord {
     pub(crate) crash_level: u32,
     pub(crate) container_id: String,
@@ -48,6 +48,9 @@ pub(crate) struct AttemptRecord {
     pub(crate) image_id: String,
     /// Number of the signal that asks it to stop.
     pub(crate) stop_signal: i32,
+    /// What its cgroup was told last that it may use.
+    #[serde(default)]
+    pub(crate) resources: Option<ResourceRequirements>,
 }
 
 /// The directories of all pods.

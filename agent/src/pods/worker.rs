@@ -11,6 +11,7 @@ mod happening;
 mod report;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     net::IpAddr,
     path::PathBuf,
@@ -24,7 +25,7 @@ use api::{
     node_stream::FromAgent,
 };
 use parking_lot::Mutex;
-use reconcile::pod::{Input, Observed, Refusal, RefusalReason, Sandbox, decide};
+use reconcile::pod::{Decision, Input, Observed, Refusal, RefusalReason, Room, Sandbox, Share, as_container, decide};
 use tokio::sync::mpsc;
 use tracing::{Instrument as _, info_span};
 
@@ -40,6 +41,7 @@ use super::{
 };
 use crate::{
     image::ImageStore,
+    node_status,
     runtime::{cgroup::Hierarchies, spec::Machine},
     volume,
 };
@@ -54,6 +56,8 @@ const WAKE_MIN: Duration = Duration::from_millis(1);
 /// Sleeps are cut to this; waking early does no harm.
 const WAKE_MAX: Duration = Duration::from_secs(3600);
 
+/// What is kept from pods.
+const MEMORY_RESERVED_BYTES: i64 = (node_status::MEMORY_RESERVED_KIB << 10) as i64;
 /// Volumes are brought up to date by the clock no more often than this.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 
@@ -72,6 +76,8 @@ pub(super) struct Context {
     pub(super) machine: Arc<Machine>,
     pub(super) node_cpu_milli: i64,
     pub(super) node_memory_bytes: i64,
+    /// What each pod takes of the node, by uid.
+    pub(super) shares: Mutex<HashMap<String, Share>>,
     pub(super) out: mpsc::Sender<FromAgent>,
 }
 
@@ -98,6 +104,7 @@ impl Context {
             machine: Arc::new(Machine::of_this_process()),
             node_cpu_milli: i64::try_from(cpus).unwrap_or(1).saturating_mul(1000),
             node_memory_bytes: memory_bytes(),
+            shares: Mutex::default(),
             out,
         })
     }
@@ -105,6 +112,14 @@ impl Context {
     /// The cgroup of a pod, below every hierarchy.
     pub(super) fn pod_cgroup(&self, uid: &str) -> String {
         format!("{}/{uid}", self.pods_cgroup())
+    }
+
+    /// What the node has for pods.
+    fn allocatable(&self) -> Share {
+        Share {
+            cpu_milli: self.node_cpu_milli,
+            memory_bytes: self.node_memory_bytes.saturating_sub(MEMORY_RESERVED_BYTES),
+        }
     }
 
     /// The cgroup of all pods.
@@ -166,6 +181,7 @@ pub(super) fn start(context: Arc<Context>, pod: Box<Pod>, presence: Presence, en
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
     let uid = metadata.uid.clone().unwrap_or_default();
+    let ledger = Arc::clone(&context);
     let span = info_span!("pod", pod.uid = %uid, pod.name = %name, pod.namespace = %namespace);
     let task = Task {
         home: context.pods.pod(&uid),
@@ -190,6 +206,7 @@ pub(super) fn start(context: Arc<Context>, pod: Box<Pod>, presence: Presence, en
     tokio::spawn(
         async move {
             if task.run(hears, happenings).await == End::Forgotten {
+                ledger.shares.lock().remove(&uid);
                 // Nobody is there to hear when the agent ends.
                 let _ = ended.send(uid).await;
             }
@@ -297,13 +314,7 @@ impl Task {
     async fn step(&mut self) -> Next {
         loop {
             let previous = self.status.lock().clone();
-            let decision = decide(&Input {
-                pod: &self.pod,
-                observed: &self.observed,
-                previous: &previous,
-                host_ips: &self.context.host_ips,
-                now: Timestamp::now(),
-            });
+            let decision = self.decide(&previous);
             *self.status.lock() = decision.status.clone();
             for note in &decision.notes {
                 self.announce(note).await;
@@ -318,6 +329,29 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// No other pod takes what this one finds free meanwhile.
+    fn decide(&self, previous: &PodStatus) -> Decision {
+        let mut shares = self.context.shares.lock();
+        let mut others = Share::default();
+        for (_, share) in shares.iter().filter(|(uid, _)| **uid != self.uid) {
+            others.cpu_milli = others.cpu_milli.saturating_add(share.cpu_milli);
+            others.memory_bytes = others.memory_bytes.saturating_add(share.memory_bytes);
+        }
+        let decision = decide(&Input {
+            pod: &self.pod,
+            observed: &self.observed,
+            previous,
+            host_ips: &self.context.host_ips,
+            room: Room {
+                allocatable: self.context.allocatable(),
+                others,
+            },
+            now: Timestamp::now(),
+        });
+        shares.insert(self.uid.clone(), decision.share);
+        decision
     }
 
     fn hear(&mut self, told: Told) {
@@ -408,18 +442,26 @@ impl Task {
         }
     }
 
-    fn container(&self, name: &str) -> Option<&Container> {
+    fn container(&self, name: &str) -> Option<Cow<'_, Container>> {
         containers(&self.pod).find(|container| container.name == name)
     }
 }
 
-/// All containers of a pod, init containers first.
-fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
+/// All containers of a pod, init containers first, ephemeral ones last.
+fn containers(pod: &Pod) -> impl Iterator<Item = Cow<'_, Container>> {
     let spec = pod.spec.as_ref();
     let init = spec.and_then(|spec| spec.init_containers.as_ref());
+    let ephemeral = spec.and_then(|spec| spec.ephemeral_containers.as_ref());
     init.into_iter()
         .flatten()
         .chain(spec.into_iter().flat_map(|spec| &spec.containers))
+        .map(Cow::Borrowed)
+        .chain(
+            ephemeral
+                .into_iter()
+                .flatten()
+                .map(|container| Cow::Owned(as_container(container))),
+        )
 }
 
 /// Brings happenings to the worker; lost when the worker is gone.

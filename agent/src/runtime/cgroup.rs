@@ -141,6 +141,41 @@ impl Hierarchies {
         set("pids", "pids.max", text(limits.pids))
     }
 
+    /// Bytes that the processes of a cgroup use, the cache of their files among them.
+    pub(crate) fn memory_usage(&self, cgroup: &str) -> Option<i64> {
+        let file = if self.is_unified() {
+            "memory.current"
+        } else {
+            "memory.usage_in_bytes"
+        };
+        self.number("memory", cgroup, file)
+    }
+
+    /// What a cgroup is limited to; no limit reads as a number that nobody reaches, or as none.
+    pub(crate) fn limits(&self, cgroup: &str) -> Limits {
+        if self.is_unified() {
+            let dir = self.controller_dir("cpu", cgroup);
+            let text = dir.and_then(|dir| fs::read_to_string(dir.join("cpu.max")).ok());
+            return Limits {
+                cpu_quota_us: text.and_then(|text| text.split(' ').next()?.parse().ok()),
+                memory_bytes: self.number("memory", cgroup, "memory.max"),
+                ..Limits::default()
+            };
+        }
+        Limits {
+            cpu_quota_us: self
+                .number("cpu", cgroup, "cpu.cfs_quota_us")
+                .filter(|quota| *quota > 0),
+            memory_bytes: self.number("memory", cgroup, "memory.limit_in_bytes"),
+            ..Limits::default()
+        }
+    }
+
+    fn number(&self, controller: &str, cgroup: &str, file: &str) -> Option<i64> {
+        let dir = self.controller_dir(controller, cgroup)?;
+        fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()
+    }
+
     /// A child only has the controllers that every directory above it passes on.
     fn make_unified(&self, cgroup: &str) -> Result<(), CgroupError> {
         let Some(root) = &self.v2 else { return Ok(()) };

@@ -133,13 +133,15 @@ pub(crate) struct Namespaces {
 }
 
 /// Where a container's processes are numbered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum PidNamespace {
     /// In a namespace of the container's own.
     #[default]
     Own,
     /// In the node's (`hostPID`).
     Host,
+    /// In another container's.
+    Of(PathBuf),
 }
 
 /// What the machine can give.
@@ -326,8 +328,10 @@ fn seccomp_profile(
 
 fn namespaces(namespaces: &Namespaces) -> Value {
     let mut list = vec![json!({"type": "mount"}), json!({"type": "cgroup"})];
-    if namespaces.pid == PidNamespace::Own {
-        list.push(json!({"type": "pid"}));
+    match &namespaces.pid {
+        PidNamespace::Own => list.push(json!({"type": "pid"})),
+        PidNamespace::Of(path) => list.push(json!({"type": "pid", "path": path})),
+        PidNamespace::Host => {}
     }
     let shared = [
         ("network", &namespaces.network),

@@ -120,7 +120,6 @@ const fn row(of: &'static str, field: &'static str, support: Support, meaning: &
 pub(super) const FIELDS: &[FieldRow] = &[
     row("Affinity", "podAffinity", Ignored, "the scheduler does not ask it"),
     row("Affinity", "podAntiAffinity", Ignored, "the scheduler does not ask it"),
-    row("Container", "resizePolicy", Ignored, "containers are not resized"),
     row(
         "Container",
         "restartPolicyRules",
@@ -170,12 +169,6 @@ pub(super) const FIELDS: &[FieldRow] = &[
         "affinity",
         Different,
         "that of nodes is supported, that of pods ignored",
-    ),
-    row(
-        "PodSpec",
-        "ephemeralContainers",
-        Ignored,
-        "they cannot be added to a pod: the subresource is missing",
     ),
     row("PodSpec", "hostUsers", Ignored, "pods are in the node's user namespace"),
     row(

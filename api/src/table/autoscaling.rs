@@ -1,4 +1,4 @@
-//! The row of a horizontal pod autoscaler.
+//! The rows of horizontal pod autoscalers, and of what they scale.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -23,6 +23,24 @@ pub(super) static AUTOSCALER: Printer = Printer::new(
         AGE,
     ],
     cells,
+);
+
+/// How many replicas something shall have, and has.
+pub(super) static SCALE: Printer = Printer::new(
+    &[
+        NAME,
+        column("Desired", "integer", 0),
+        column("Available", "integer", 0),
+        AGE,
+    ],
+    |item, now| {
+        vec![
+            item["metadata"]["name"].clone(),
+            json!(number(item, "/spec/replicas")),
+            json!(number(item, "/status/replicas")),
+            age(item, now),
+        ]
+    },
 );
 
 fn cells(item: &Value, now: Timestamp) -> Vec<Value> {

@@ -1,6 +1,7 @@
 //! Pods, and the pod templates of workloads.
 
 mod container;
+mod parts;
 mod probe;
 mod resources;
 mod scheduling;
@@ -10,6 +11,7 @@ mod volume;
 use std::collections::BTreeMap;
 
 pub(super) use self::{
+    parts::{ephemeral, resize},
     scheduling::tolerations,
     update::update,
     volume::{host_path, nfs},

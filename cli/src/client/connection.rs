@@ -11,7 +11,10 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
-use super::status::Status;
+use super::{
+    status::Status,
+    websocket::{self, HandshakeError, WebSocket},
+};
 
 /// Largest answer to a single request: a list of some hundred thousand objects.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
@@ -44,6 +47,12 @@ pub(crate) enum RequestError {
         #[source]
         source: serde_json::Error,
     },
+    #[error("speak through the server's answer to {path}")]
+    Handshake {
+        path: String,
+        #[source]
+        source: HandshakeError,
+    },
     #[error("the server's answer to {path} is longer than {ANSWER_BYTES_MAX} bytes")]
     TooLong { path: String },
 }
@@ -57,6 +66,7 @@ impl RequestError {
             | Self::Build { .. }
             | Self::Read { .. }
             | Self::Decode { .. }
+            | Self::Handshake { .. }
             | Self::TooLong { .. } => None,
         }
     }
@@ -151,6 +161,22 @@ impl Connection {
         Ok(lines)
     }
 
+    /// GET that becomes a WebSocket of this protocol.
+    pub(crate) async fn websocket(&self, path: &str, protocol: &'static str) -> Result<WebSocket, RequestError> {
+        let mut request = request(Method::GET, path, JSON, None).map_err(not_built(path))?;
+        let asked = websocket::ask(request.headers_mut(), protocol);
+        let response = self.carry(request).await?;
+        let code = response.status();
+        if code != StatusCode::SWITCHING_PROTOCOLS {
+            let bytes = read_all(path, response.into_body()).await?;
+            return Err(RequestError::Refused(Status::from_answer(code.as_u16(), &bytes)));
+        }
+        asked.accept(response).await.map_err(|source| RequestError::Handshake {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
     async fn send_json(
         &self,
         method: Method,
@@ -174,21 +200,11 @@ impl Connection {
         accept: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<Response<Body>, RequestError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::ACCEPT, accept);
-        let body = match body {
-            None => Body::empty(),
-            Some((media_type, value)) => {
-                request = request.header(header::CONTENT_TYPE, media_type);
-                Body::from(value.to_string().into_bytes())
-            }
-        };
-        let request = request.body(body).map_err(|source| RequestError::Build {
-            path: path.to_owned(),
-            source,
-        })?;
+        let request = request(method, path, accept, body).map_err(not_built(path))?;
+        self.carry(request).await
+    }
+
+    async fn carry(&self, request: Request<Body>) -> Result<Response<Body>, RequestError> {
         let response = self
             .client
             .send(request)
@@ -210,6 +226,33 @@ impl Connection {
         }
         let bytes = read_all(path, response.into_body()).await?;
         Err(RequestError::Refused(Status::from_answer(code.as_u16(), &bytes)))
+    }
+}
+
+fn request(
+    method: Method,
+    path: &str,
+    accept: &str,
+    body: Option<(&str, &Value)>,
+) -> Result<Request<Body>, http::Error> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::ACCEPT, accept);
+    let body = match body {
+        None => Body::empty(),
+        Some((media_type, value)) => {
+            request = request.header(header::CONTENT_TYPE, media_type);
+            Body::from(value.to_string().into_bytes())
+        }
+    };
+    request.body(body)
+}
+
+fn not_built(path: &str) -> impl FnOnce(http::Error) -> RequestError {
+    move |source| RequestError::Build {
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use api::yaml::{self, YamlError};
+use serde_json::Value;
 
 /// Options of the commands that read files.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -111,25 +111,13 @@ fn shown(paths: &[PathBuf]) -> String {
 /// The objects in a text.
 pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
     let mut objects = Vec::new();
-    for document in serde_yaml_ng::Deserializer::from_str(text) {
-        let mut object = Value::deserialize(document).map_err(|error| match error.location() {
-            Some(place) => {
-                let (line, column) = (place.line(), place.column());
-                // The place stands in front, where it is looked for.
-                let fault = error
-                    .to_string()
-                    .replace(&format!(" at line {line} column {column}"), "");
-                anyhow::anyhow!("line {line}, column {column}: {fault}")
-            }
-            None => anyhow::anyhow!("{error}"),
-        })?;
+    for mut object in documents(text)? {
         if object.is_null() {
             continue; // Between two separators, or a comment only.
         }
         if !object.is_object() {
             bail!("a document is not an object with apiVersion and kind, but {object}");
         }
-        read_octal_modes(&mut object);
         let is_list = object["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match object.get_mut("items").filter(|_| is_list).map(Value::take) {
             Some(Value::Array(items)) => objects.extend(items),
@@ -139,24 +127,18 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Value>> {
     Ok(objects)
 }
 
-/// File modes are written as in `defaultMode: 0644`, which is a number in YAML 1.1, Kubernetes' YAML, and a text in
-/// the YAML 1.2 that our parser reads.
-fn read_octal_modes(value: &mut Value) {
-    match value {
-        Value::Object(map) => read_octal_modes_in(map),
-        Value::Array(items) => items.iter_mut().for_each(read_octal_modes),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+/// JSON documents one after the other, or YAML.
+fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
+    if text.trim_start().starts_with('{')
+        && let Ok(objects) = serde_json::Deserializer::from_str(text).into_iter().collect()
+    {
+        return Ok(objects);
     }
-}
-
-fn read_octal_modes_in(map: &mut Map<String, Value>) {
-    for (key, value) in map {
-        let octal = value.as_str().filter(|text| text.len() > 1 && text.starts_with('0'));
-        match octal.and_then(|text| u32::from_str_radix(text, 8).ok()) {
-            Some(mode) if key == "defaultMode" || key == "mode" => *value = mode.into(),
-            Some(_) | None => read_octal_modes(value),
-        }
-    }
+    let documents = yaml::documents(text).map_err(|YamlError { message, line, column }| {
+        // The place stands in front, where it is looked for.
+        anyhow::anyhow!("line {line}, column {column}: {message}")
+    })?;
+    Ok(documents.into_iter().map(|document| document.value).collect())
 }
 
 #[cfg(test)]
@@ -195,7 +177,7 @@ mod tests {
             .expect_err("broken")
             .to_string();
         assert!(
-            error.starts_with("line 4, column 4: ") && !error.contains("at line 4"),
+            error.starts_with("line 4, column ") && !error.contains("at line 4"),
             "{error}"
         );
         let error = parse("just words\n").expect_err("no object").to_string();
@@ -203,12 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_octal() {
-        let objects = parse("volumes: [{configMap: {defaultMode: 0644, items: [{mode: 0400, path: '0400'}]}}]\n");
+    fn numbers_and_words_are_those_of_yaml_1_1() {
+        let objects =
+            parse("volumes: [{configMap: {defaultMode: 0644, items: [{mode: 0400, path: '0400'}], optional: yes}}]\n");
         let volume = &objects.expect("valid")[0]["volumes"][0]["configMap"];
         assert_eq!(
             *volume,
-            json!({"defaultMode": 420, "items": [{"mode": 256, "path": "0400"}]})
+            json!({"defaultMode": 420, "items": [{"mode": 256, "path": "0400"}], "optional": true})
         );
     }
 }

@@ -1,7 +1,12 @@
-//! The `--oidc-*` arguments of `skep server`, with the names, meanings and defaults of kube-apiserver's.
+//! The `--oidc-*` arguments of `skep server` and `skep up`, with the names, meanings and defaults of kube-apiserver's.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
+use anyhow::Context as _;
 use control::auth::{Algorithm, OidcConfig};
 
 /// Whose ID tokens are taken.
@@ -52,6 +57,45 @@ fn parse_algorithm(text: &str) -> Result<Algorithm, String> {
 }
 
 impl OidcArguments {
+    /// As the arguments of a server that says the same; files by their whole paths.
+    pub(crate) fn as_flags(&self) -> anyhow::Result<Vec<OsString>> {
+        let mut flags = Vec::new();
+        if self.oidc_issuer_url.is_none() {
+            return Ok(flags);
+        }
+        let mut flag = |name: &str, value: &OsStr| {
+            let mut word = OsString::from(format!("--oidc-{name}="));
+            word.push(value);
+            flags.push(word);
+        };
+        let algorithms: Vec<&str> = self
+            .oidc_signing_algs
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
+        for (name, value) in [
+            ("issuer-url", self.oidc_issuer_url.as_ref()),
+            ("client-id", self.oidc_client_id.as_ref()),
+            ("username-claim", Some(&self.oidc_username_claim)),
+            ("username-prefix", self.oidc_username_prefix.as_ref()),
+            ("groups-claim", self.oidc_groups_claim.as_ref()),
+            ("groups-prefix", Some(&self.oidc_groups_prefix)),
+            ("signing-algs", Some(&algorithms.join(","))),
+        ] {
+            if let Some(value) = value {
+                flag(name, value.as_ref());
+            }
+        }
+        for (claim, value) in &self.oidc_required_claim {
+            flag("required-claim", format!("{claim}={value}").as_ref());
+        }
+        if let Some(file) = &self.oidc_ca_file {
+            let file = std::path::absolute(file).context("resolve --oidc-ca-file")?;
+            flag("ca-file", file.as_os_str());
+        }
+        Ok(flags)
+    }
+
     /// The configuration, if an issuer is given.
     pub(crate) fn config(self) -> Option<OidcConfig> {
         Some(OidcConfig {
@@ -117,7 +161,14 @@ mod tests {
         ];
         for (flags, expected) in rows {
             let parsed = Program::try_parse_from([&["skep"], flags].concat());
-            let config = parsed.ok().map(|program| program.oidc.config().is_some());
+            let config = parsed.ok().map(|program| {
+                let passed_on = program.oidc.as_flags().expect("whole paths");
+                let passed_on = [vec!["skep".into()], passed_on].concat();
+                let again = Program::parse_from(passed_on).oidc;
+                let config = program.oidc.config();
+                assert_eq!(again.config(), config, "passed on: {flags:?}");
+                config.is_some()
+            });
             assert_eq!(config, expected, "{flags:?}");
         }
     }

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{API_PORT, DATA_DIR, mistakes, server_arguments::ClusterArguments};
+use super::{API_PORT, DATA_DIR, mistakes, oidc_arguments::OidcArguments, server_arguments::ClusterArguments};
 use crate::{
     logging::{LogArguments, LogFormat},
     supervise::{self, Output, Supervised, Supervisor, Unit, record::Record},
@@ -50,6 +50,8 @@ pub(crate) struct UpArguments {
     pub(crate) node_name: Option<String>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArguments,
+    #[command(flatten)]
+    pub(crate) oidc: OidcArguments,
 }
 
 impl UpArguments {
@@ -161,6 +163,7 @@ impl UpArguments {
             self.listen.to_string().into(),
         ]);
         server.extend(self.cluster.as_flags());
+        server.extend(self.oidc.as_flags()?);
 
         let mut agent = base(&["agent"]);
         agent.extend(["--server".into(), format!("https://{reached_at}").into()]);

@@ -6,7 +6,10 @@ use anyhow::{Context, bail};
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
 
-use crate::client::{Connection, ConnectionArguments, discovery::Discovery, object, targets};
+use crate::client::{
+    Connection, ConnectionArguments, object,
+    pod_choice::{self, Containers},
+};
 
 /// Pods whose logs are followed at once, unless --max-log-requests says otherwise.
 const FOLLOWED_AT_ONCE: usize = 5;
@@ -92,12 +95,11 @@ impl LogsArguments {
     }
 
     async fn pods(&self, connection: &Connection) -> anyhow::Result<Vec<Value>> {
-        let pods = format!("/api/v1/namespaces/{}/pods", object::encoded(connection.namespace()));
         if let Some(selector) = &self.selector {
             if !self.words.is_empty() {
                 bail!("a pod and a selector cannot be given together");
             }
-            let found = list(connection, &pods, selector).await?;
+            let found = pod_choice::list(connection, selector).await?;
             if found.is_empty() {
                 eprintln!("No resources found in {} namespace.", connection.namespace());
             }
@@ -107,88 +109,34 @@ impl LogsArguments {
             .words
             .first()
             .context("name a pod, as in `skep logs POD`, or give -l SELECTOR")?;
-        let Some((kind, name)) = word.split_once('/') else {
-            return Ok(vec![
-                connection
-                    .get_json(&format!("{pods}/{}", object::encoded(word)))
-                    .await?,
-            ]);
-        };
-        let discovery = Discovery::load(connection).await?;
-        let (resource, _) = targets::parse_one(&discovery, std::slice::from_ref(word))?;
-        if resource.kind == "Pod" {
-            return Ok(vec![
-                connection
-                    .get_json(&format!("{pods}/{}", object::encoded(name)))
-                    .await?,
-            ]);
+        let mut choice = pod_choice::pods(connection, word).await?;
+        let count = choice.pods.len();
+        choice.pods.truncate(1);
+        let chosen = choice.pods.first().with_context(|| format!("{word} has no pods"))?;
+        if count > 1 {
+            eprintln!("Found {count} pods, using pod/{}", object::name(chosen));
         }
-        let owner = connection
-            .get_json(&object::object_path(resource, connection.namespace(), name))
-            .await?;
-        let selector = &owner["spec"]["selector"];
-        let labels = if selector["matchLabels"].is_object() {
-            &selector["matchLabels"]
-        } else {
-            selector
-        };
-        let labels = object::pairs(labels).join(",");
-        if labels.is_empty() {
-            bail!("a {kind} has no pods of its own");
-        }
-        let mut found = list(connection, &pods, &labels).await?;
-        found.sort_by_key(|pod| object::text(&pod["metadata"]["creationTimestamp"]));
-        let chosen = found.first().cloned().with_context(|| format!("{word} has no pods"))?;
-        if found.len() > 1 {
-            eprintln!("Found {} pods, using pod/{}", found.len(), object::name(&chosen));
-        }
-        Ok(vec![chosen])
+        Ok(choice.pods)
     }
 
     fn sources(&self, pod: &Value) -> anyhow::Result<Vec<Source>> {
         let name = object::name(pod).to_owned();
-        let of = |list: &str| -> Vec<String> {
-            object::items(&pod["spec"][list])
-                .iter()
-                .map(|container| object::text(&container["name"]))
-                .collect()
-        };
-        let (init, regular) = (of("initContainers"), of("containers"));
         let source = |container: &String| Source {
             pod: name.clone(),
             container: container.clone(),
         };
         if self.all_containers {
-            return Ok(init.iter().chain(&regular).map(source).collect());
+            let containers = Containers::of(pod);
+            let all = containers
+                .init
+                .iter()
+                .chain(&containers.regular)
+                .chain(&containers.ephemeral);
+            return Ok(all.map(source).collect());
         }
         let asked = self.container.as_ref().or_else(|| self.words.get(1));
-        if let Some(asked) = asked {
-            if !init.contains(asked) && !regular.contains(asked) {
-                bail!(
-                    "container {asked} is not valid for pod {name}; it has: {}",
-                    init.iter().chain(&regular).cloned().collect::<Vec<_>>().join(", ")
-                );
-            }
-            return Ok(vec![source(asked)]);
-        }
-        let annotated = object::text(&pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]);
-        if regular.contains(&annotated) {
-            return Ok(vec![source(&annotated)]);
-        }
-        let first = regular
-            .first()
-            .with_context(|| format!("pod {name} has no containers"))?;
-        if regular.len() + init.len() > 1 {
-            let all = regular
-                .iter()
-                .cloned()
-                .chain(init.iter().map(|name| format!("{name} (init)")));
-            eprintln!(
-                "Defaulted container {first:?} out of: {}",
-                all.collect::<Vec<_>>().join(", ")
-            );
-        }
-        Ok(vec![source(first)])
+        let chosen = pod_choice::container(pod, asked.map(String::as_str), false)?;
+        Ok(vec![source(&chosen)])
     }
 
     fn query(&self, container: &str) -> String {
@@ -240,9 +188,4 @@ impl LogsArguments {
         }
         Ok(())
     }
-}
-
-async fn list(connection: &Connection, pods: &str, selector: &str) -> anyhow::Result<Vec<Value>> {
-    let query = object::query(&[("labelSelector", selector.to_owned())]);
-    Ok(object::items(&connection.get_json(&format!("{pods}{query}")).await?["items"]).to_vec())
 }

@@ -38,7 +38,7 @@ const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
 const EMAIL: &str = "email";
 
 /// Which tokens are taken, and what they say: the meaning, and the defaults, of kube-apiserver's `--oidc-*` flags.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OidcConfig {
     /// HTTPS, without query and fragment; exactly what tokens name as `iss`.
     pub issuer_url: String,

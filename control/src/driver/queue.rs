@@ -69,6 +69,8 @@ struct State {
     not_before: Option<Instant>,
     failures: u32,
     stale: u32,
+    /// Since when it is in `ready`.
+    ready_since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +83,8 @@ pub(super) struct Queue {
     timers: BinaryHeap<Reverse<(Instant, Task)>>,
     seen: Revision,
     running: usize,
+    /// Planners of tasks that became ready and were not counted yet.
+    entered: Vec<usize>,
 }
 
 impl Queue {
@@ -179,6 +183,17 @@ impl Queue {
         None
     }
 
+    /// How long a task that was just taken had been ready.
+    pub(super) fn waited(&self, task: &Task, now: Instant) -> Duration {
+        let since = self.tasks.get(task).and_then(|state| state.ready_since);
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// The planners of tasks that became ready since the last call.
+    pub(super) fn take_entered(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.entered)
+    }
+
     /// Whether [`Queue::next`] has a task.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -216,6 +231,8 @@ impl Queue {
             }
             _ => {
                 state.place = Place::Ready;
+                state.ready_since = Some(now);
+                self.entered.push(task.planner);
                 self.ready.push_back(task);
             }
         }

@@ -229,6 +229,7 @@ fn start(planners: Vec<Box<dyn Planner>>, prepare: impl FnOnce(&mut Direct)) -> 
         planners,
         sender,
         Arc::default(),
+        meter::WorkMeter::new(),
         shutdown.clone(),
     ));
     Running {
@@ -344,6 +345,7 @@ async fn what_was_there_before_the_start_is_planned() {
         vec![Box::new(Replicas)],
         sender,
         Arc::default(),
+        meter::WorkMeter::new(),
         shutdown.clone(),
     ));
     let running = Running {

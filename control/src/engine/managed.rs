@@ -44,7 +44,7 @@ pub(super) fn filter(resource: &Resource, part: Part) -> Filter<'static> {
         Part::Main if resource.has_status() => Filter::Except(STATUS),
         Part::Main => Filter::Except(&[]),
         Part::Status | Part::Approval => Filter::Only(&["metadata", "status"]),
-        Part::Finalize => Filter::Only(&["spec"]),
+        Part::Finalize | Part::Pod(_) => Filter::Only(&["spec"]),
     }
 }
 

@@ -5,7 +5,12 @@
 
 pub(super) mod certificates;
 
-use api::{object::Scope, quantity::Quantity, resource::Resource, validation::JOB_LABELS};
+use api::{
+    object::Scope,
+    qos,
+    resource::Resource,
+    validation::{JOB_LABELS, PodPart},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
@@ -39,6 +44,8 @@ pub(super) enum Part {
     Finalize,
     /// Whether a certificate may be issued.
     Approval,
+    /// A part of a pod's spec.
+    Pod(PodPart),
 }
 
 /// Brings a new object into the form in which it starts: server-owned metadata, first status.
@@ -94,7 +101,7 @@ fn first_status(resource: &Resource, object: &Value) -> FirstStatus {
         return FirstStatus::Absent;
     }
     match (resource.group, resource.kind) {
-        ("", "Pod") => FirstStatus::Is(json!({ "phase": "Pending", "qosClass": qos_class(object) })),
+        ("", "Pod") => FirstStatus::Is(json!({ "phase": "Pending", "qosClass": qos::class(object) })),
         ("", "Namespace") => FirstStatus::Is(json!({ "phase": "Active" })),
         ("", "Service") => FirstStatus::Is(json!({ "loadBalancer": {} })),
         // The agent registers its node together with what the node can do.
@@ -154,6 +161,16 @@ pub(super) fn prepare_update(resource: &Resource, part: Part, old: &Value, wante
         Part::Status if is_certificate_request(resource) => certificates::status_update(old, &wanted),
         Part::Status => status_update(resource, old, wanted),
         Part::Approval => certificates::approval_update(old, &wanted),
+        Part::Pod(part) => {
+            let mut new = match part {
+                PodPart::EphemeralContainers => ephemeral_update(old, &wanted),
+                PodPart::Resources => resize_update(old, &wanted),
+            };
+            if new != *old {
+                bump_generation(&mut new);
+            }
+            new
+        }
         Part::Finalize => {
             let mut new = old.clone();
             let list = wanted["spec"]["finalizers"].clone();
@@ -410,41 +427,41 @@ fn same_spec(resource: &Resource, old: &Value, new: &Value) -> bool {
     rest(old) == rest(new)
 }
 
-/// Quality of service as Kubernetes derives it from requests and limits of CPU and memory.
-fn qos_class(pod: &Value) -> &'static str {
-    let mut any = false;
-    let mut guaranteed = true;
-    let containers = ["containers", "initContainers"]
-        .into_iter()
-        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten());
-    for container in containers {
-        for resource in ["cpu", "memory"] {
-            let request = quantity(&container["resources"]["requests"][resource]);
-            let limit = quantity(&container["resources"]["limits"][resource]);
-            any |= request.is_some() || limit.is_some();
-            guaranteed &= match (&request, &limit) {
-                (None, Some(_)) => true,
-                (Some(request), Some(limit)) => request == limit,
-                (_, None) => false,
-            };
-        }
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
+/// `old` with the ephemeral containers of `wanted`.
+fn ephemeral_update(old: &Value, wanted: &Value) -> Value {
+    let mut new = old.clone();
+    let spec = child_mut(&mut new, "spec");
+    match wanted["spec"]["ephemeralContainers"]
+        .as_array()
+        .filter(|list| !list.is_empty())
+    {
+        Some(list) => spec.insert("ephemeralContainers".to_owned(), json!(list)),
+        None => spec.remove("ephemeralContainers"),
+    };
+    new
 }
 
-/// A quantity that is there and above zero.
-fn quantity(value: &Value) -> Option<Quantity> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    let quantity: Quantity = text.parse().ok()?;
-    (quantity > Quantity::ZERO).then_some(quantity)
+/// `old` with the resources that `wanted` gives containers of the same names.
+fn resize_update(old: &Value, wanted: &Value) -> Value {
+    let mut new = old.clone();
+    let spec = child_mut(&mut new, "spec");
+    for list in ["containers", "initContainers"] {
+        let of_wanted = wanted["spec"][list].as_array().map_or(&[][..], Vec::as_slice);
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let wanted = of_wanted.iter().find(|wanted| wanted["name"] == container["name"]);
+            let (Some(wanted), Some(fields)) = (wanted, container.as_object_mut()) else {
+                continue;
+            };
+            // That the policy stays is for validation to say.
+            for field in ["resources", "resizePolicy"] {
+                match wanted.get(field) {
+                    Some(value) => fields.insert(field.to_owned(), value.clone()),
+                    None => fields.remove(field),
+                };
+            }
+        }
+    }
+    new
 }
 
 #[cfg(test)]

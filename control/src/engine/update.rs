@@ -4,13 +4,13 @@ use api::{
     conversion, defaulting,
     fields::Managers,
     resource::Resource,
-    validation::{self, FieldError},
+    validation::{self, FieldError, PodPart},
 };
 use serde_json::{Value, json};
 
 use super::{
     ApiError, Attempt, Caller, Decided, Engine, Next, Operation, Target, WriteOptions, create, fields, invalid,
-    is_namespace, is_service,
+    is_namespace, is_pod, is_service,
     managed::{self, Record},
     now,
     object::{child_mut, is_terminating, meta_str, metadata_mut},
@@ -140,6 +140,8 @@ pub(super) fn part(resource: &Resource, subresource: Option<&str>) -> Result<Par
         None => Ok(Part::Main),
         Some("status") if resource.has_status() => Ok(Part::Status),
         Some("finalize") if is_namespace(resource) => Ok(Part::Finalize),
+        Some("ephemeralcontainers") if is_pod(resource) => Ok(Part::Pod(PodPart::EphemeralContainers)),
+        Some("resize") if is_pod(resource) => Ok(Part::Pod(PodPart::Resources)),
         Some("approval") if strategy::is_certificate_request(resource) => Ok(Part::Approval),
         Some(_) => Err(ApiError::NoSuchPath),
     }
@@ -239,7 +241,12 @@ pub(super) fn finish(resource: &Resource, current: &Value, draft: Draft) -> Resu
         return Err(invalid(target, vec![cause]));
     }
     if part != Part::Finalize && new != *current {
-        let causes = validation::validate_update(resource, &new, current);
+        let causes = match part {
+            Part::Pod(part) => validation::validate_pod_part(part, &new, current),
+            Part::Main | Part::Status | Part::Finalize | Part::Approval => {
+                validation::validate_update(resource, &new, current)
+            }
+        };
         if !causes.is_empty() {
             return Err(invalid(target, causes));
         }

@@ -1,6 +1,6 @@
 //! Request bodies: bounded, and decoded from JSON, YAML or protobuf.
 
-use api::{protobuf, resource::Resource, schema};
+use api::{protobuf, resource::Resource, schema, yaml};
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -91,8 +91,8 @@ fn decode(context: &Context, bytes: &[u8], kind: &str) -> Result<(Value, Vec<Str
         }
         BodyType::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|error| malformed(&error))?;
-            let value = serde_yaml_ng::from_str(text).map_err(|error| malformed(&error))?;
-            Ok((value, Vec::new()))
+            let document = yaml::document(text).map_err(|error| malformed(&error))?;
+            Ok((document.value, document.duplicates))
         }
         BodyType::Protobuf => {
             let (_, value) = protobuf::decode(bytes).map_err(|error| malformed(&error))?;
@@ -136,10 +136,8 @@ fn config(bytes: &[u8], options: &WriteOptions) -> Result<Value, ApiError> {
         Ok(parsed) => (parsed.value, parsed.duplicates),
         Err(_) => {
             let text = std::str::from_utf8(bytes).map_err(|error| refuse(&error))?;
-            (
-                serde_yaml_ng::from_str(text).map_err(|error| refuse(&error))?,
-                Vec::new(),
-            )
+            let document = yaml::document(text).map_err(|error| refuse(&error))?;
+            (document.value, document.duplicates)
         }
     };
     if !config.is_object() {

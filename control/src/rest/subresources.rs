@@ -1,5 +1,5 @@
-//! Requests about parts of objects: status, scale, finalize, binding, eviction, log, exec, attach, portforward,
-//! proxy.
+//! Requests about parts of objects: status, scale, finalize, binding, eviction, ephemeralcontainers, resize, log, exec,
+//! attach, portforward, proxy.
 //!
 //! Source: Kubernetes API reference, "Pod" operations; autoscaling/v1 Scale; policy/v1 Eviction.
 
@@ -13,7 +13,7 @@ use super::{
     negotiate::{Form, form},
     nodes, objects,
     path::ObjectPath,
-    proxy, reviews, status, streams, warn,
+    proxy, reviews, status, streams, table, warn,
 };
 use crate::engine::{ApiError, object::meta_str};
 
@@ -31,16 +31,26 @@ pub(super) async fn handle(
         return Err(ApiError::NoSuchPath);
     }
     match (path.subresource.as_str(), &context.method) {
-        ("approval" | "status" | "finalize", &Method::GET) => read_whole(context, resource, path).await,
+        ("approval" | "ephemeralcontainers" | "finalize" | "resize" | "status", &Method::GET) => {
+            read_whole(context, resource, path).await
+        }
         ("scale", &Method::GET) => {
             let scale = context
                 .engine()
                 .get_scale(resource, &path.namespace, &path.name)
                 .await?;
-            Ok(status::json(StatusCode::OK, &scale))
+            let answer = match form(&context.headers)? {
+                Form::Table => table::scale(&scale, table::include(&context.query)),
+                Form::Object | Form::Metadata => scale,
+            };
+            Ok(status::json(StatusCode::OK, &answer))
         }
-        ("approval" | "status" | "scale" | "finalize", &Method::PUT) => update(context, resource, path, body).await,
-        ("approval" | "status" | "scale", &Method::PATCH) => patch(context, resource, path, body).await,
+        ("approval" | "ephemeralcontainers" | "finalize" | "resize" | "scale" | "status", &Method::PUT) => {
+            update(context, resource, path, body).await
+        }
+        ("approval" | "ephemeralcontainers" | "resize" | "scale" | "status", &Method::PATCH) => {
+            patch(context, resource, path, body).await
+        }
         ("binding", &Method::POST) => bind(context, path, body).await,
         ("eviction", &Method::POST) => evict(context, resource, path, body).await,
         ("token", &Method::POST) => reviews::token(context, path, body).await,
@@ -49,8 +59,19 @@ pub(super) async fn handle(
         ("attach", &Method::GET | &Method::POST) => streams::attach(context, resource, path).await,
         ("portforward", &Method::GET | &Method::POST) => streams::port_forward(context, resource, path).await,
         (
-            "approval" | "attach" | "binding" | "eviction" | "exec" | "finalize" | "log" | "portforward" | "scale"
-            | "status" | "token",
+            "approval"
+            | "attach"
+            | "binding"
+            | "ephemeralcontainers"
+            | "eviction"
+            | "exec"
+            | "finalize"
+            | "log"
+            | "portforward"
+            | "resize"
+            | "scale"
+            | "status"
+            | "token",
             _,
         ) => Err(ApiError::MethodNotAllowed),
         _ => Err(ApiError::NoSuchPath),

@@ -5,7 +5,7 @@
 use api::{
     Timestamp,
     resource::Resource,
-    table::{IncludeObject, render_including},
+    table::{IncludeObject, render_including, render_scale},
 };
 use serde_json::{Value, json};
 
@@ -23,6 +23,11 @@ pub(super) fn include(query: &Query) -> IncludeObject {
 /// A Table of these objects, one row each, in order.
 pub(super) fn render(resource: &Resource, objects: &[Value], include: IncludeObject) -> Value {
     render_including(resource, objects, Timestamp::now(), include)
+}
+
+/// The Table of a Scale.
+pub(super) fn scale(scale: &Value, include: IncludeObject) -> Value {
+    render_scale(scale, Timestamp::now(), include)
 }
 
 /// The object's metadata as an object of its own.

@@ -13,15 +13,18 @@ const BLOCK_BYTES_MAX: usize = 64 << 10;
 const STEP_BYTES: usize = 4 << 10;
 
 /// Names in lower case and values, in order.
-pub(crate) type Headers = Vec<(String, String)>;
+pub type Headers = Vec<(String, String)>;
 
 /// A header block that is none.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HeaderError {
+pub enum HeaderError {
+    /// It is not compressed as it should be.
     #[error("decompress a header block")]
     Zlib(#[source] flate2::DecompressError),
+    /// It is longer than anybody needs.
     #[error("a header block of more than {BLOCK_BYTES_MAX} bytes")]
     TooLong,
+    /// It says that there is more than there is.
     #[error("a header block that ends too early")]
     Short,
 }

@@ -8,9 +8,23 @@ use serde_json::{Map, Value, json};
 /// Fields of a pod's status that others than the node write, or that the node may not repeat.
 const POD_KEPT: [&str; 4] = ["qosClass", "nominatedNodeName", "startTime", "resourceClaimStatuses"];
 
+/// Conditions of a pod that are there while something is under way: what its node does not tell any more is over.
+const POD_PASSING: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
 /// A pod's status as its node tells it, over the current one.
 pub(super) fn pod(current: &Value, told: Value) -> Value {
+    let is_over = |condition: &Value| {
+        let kind = condition["type"].as_str().unwrap_or_default();
+        POD_PASSING.contains(&kind) && find(&told, &condition["type"]).is_none()
+    };
+    let over: Vec<Value> = conditions(current)
+        .filter(|condition| is_over(condition))
+        .map(|condition| condition["type"].clone())
+        .collect();
     let mut new = with_conditions(current, told);
+    if let Some(list) = new.get_mut("conditions").and_then(Value::as_array_mut) {
+        list.retain(|condition| !over.contains(&condition["type"]));
+    }
     for field in POD_KEPT {
         if new.get(field).is_none()
             && let Some(kept) = current.get(field)

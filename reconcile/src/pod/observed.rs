@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use api::Timestamp;
+use api::{Timestamp, k8s_openapi::api::core::v1::ResourceRequirements};
 
 use super::backoff;
 
@@ -68,7 +68,7 @@ impl Failure {
 }
 
 /// One container's history.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Record {
     /// The last two attempts at most, oldest first.
     pub attempts: Vec<Attempt>,
@@ -85,7 +85,7 @@ impl Record {
 }
 
 /// One run of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     /// Counts from 0; also the restart count.
     pub number: u32,
@@ -101,6 +101,24 @@ pub struct Attempt {
     pub state: AttemptState,
     /// What its probes say.
     pub health: Health,
+    /// What its cgroup was told last that it may use; None if nobody knows: then what the spec says.
+    pub resources: Option<ResourceRequirements>,
+    /// How it comes to have what the spec says.
+    pub resize: Resizing,
+}
+
+/// What is done about an attempt whose resources are not those of the spec.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Resizing {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// Its cgroup is being told.
+    UnderWay,
+    /// Its cgroup could not be told.
+    Failed(Failure),
+    /// It is stopped for it, and runs again whatever its restart policy says.
+    Restarting,
 }
 
 /// Where an attempt is.

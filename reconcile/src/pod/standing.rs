@@ -2,14 +2,16 @@
 //!
 //! Source: Kubernetes documentation, "Pod Lifecycle" (restart policy), "Init Containers", "Sidecar Containers".
 
+use std::borrow::Cow;
+
 use api::{
     Timestamp,
-    k8s_openapi::api::core::v1::{Container, ContainerStatus, PodSpec, PodStatus},
+    k8s_openapi::api::core::v1::{Container, ContainerStatus, EphemeralContainer, PodSpec, PodStatus},
 };
 
 use super::{
     Member, backoff,
-    observed::{AttemptState, Exit, Observed, Record, Sandbox},
+    observed::{AttemptState, Exit, Observed, Record, Resizing, Sandbox},
 };
 
 /// What part a container plays.
@@ -21,6 +23,8 @@ pub(super) enum Role {
     Sidecar,
     /// One of `spec.containers`.
     Main,
+    /// Added to look into the pod; runs once, and counts for nothing.
+    Ephemeral,
 }
 
 /// When an exited container runs again.
@@ -54,7 +58,7 @@ impl Member<'_> {
         match self.role {
             Role::Init => self.standing == Standing::Ended { success: true },
             Role::Sidecar => self.is_started(),
-            Role::Main => true,
+            Role::Main | Role::Ephemeral => true,
         }
     }
 
@@ -77,7 +81,7 @@ impl Member<'_> {
     }
 }
 
-/// The containers of a pod, init containers first.
+/// The containers of a pod: init containers, containers, ephemeral ones.
 pub(super) fn members<'a>(spec: &'a PodSpec, observed: &'a Observed, previous: &PodStatus) -> Vec<Member<'a>> {
     let pod_policy = match spec.restart_policy.as_deref() {
         Some("Never") => Policy::Never,
@@ -89,10 +93,19 @@ pub(super) fn members<'a>(spec: &'a PodSpec, observed: &'a Observed, previous: &
             Some("Always") => Role::Sidecar,
             _ => Role::Init,
         };
-        (container, role)
+        (Cow::Borrowed(container), role)
     });
-    let main = spec.containers.iter().map(|container| (container, Role::Main));
+    let main = spec
+        .containers
+        .iter()
+        .map(|container| (Cow::Borrowed(container), Role::Main));
+    let ephemeral = spec
+        .ephemeral_containers
+        .iter()
+        .flatten()
+        .map(|container| (Cow::Owned(as_container(container)), Role::Ephemeral));
     init.chain(main)
+        .chain(ephemeral)
         .map(|(container, role)| {
             let record = observed.containers.get(&container.name);
             let own = match container.restart_policy.as_deref() {
@@ -103,17 +116,44 @@ pub(super) fn members<'a>(spec: &'a PodSpec, observed: &'a Observed, previous: &
             };
             let policy = match (role, own) {
                 (Role::Init, Policy::Always) => Policy::OnFailure,
+                (Role::Ephemeral, _) => Policy::Never,
                 (_, policy) => policy,
             };
-            let first = first_attempt(container, role, previous);
+            let first = first_attempt(&container, role, previous);
             Member {
+                standing: standing(record, role, policy, first, &observed.sandbox),
                 spec: container,
                 role,
                 record,
-                standing: standing(record, role, policy, first, &observed.sandbox),
             }
         })
         .collect()
+}
+
+/// An ephemeral container as the container that it is run as.
+#[must_use]
+pub fn as_container(ephemeral: &EphemeralContainer) -> Container {
+    let ephemeral = ephemeral.clone();
+    Container {
+        args: ephemeral.args,
+        command: ephemeral.command,
+        env: ephemeral.env,
+        env_from: ephemeral.env_from,
+        image: ephemeral.image,
+        image_pull_policy: ephemeral.image_pull_policy,
+        name: ephemeral.name,
+        security_context: ephemeral.security_context,
+        stdin: ephemeral.stdin,
+        stdin_once: ephemeral.stdin_once,
+        termination_message_path: ephemeral.termination_message_path,
+        termination_message_policy: ephemeral.termination_message_policy,
+        tty: ephemeral.tty,
+        volume_devices: ephemeral.volume_devices,
+        volume_mounts: ephemeral.volume_mounts,
+        working_dir: ephemeral.working_dir,
+        // What an ephemeral container cannot have.
+        ..Container::default()
+    }
 }
 
 /// The number of the first attempt that this node knows of: one more than the API remembers.
@@ -134,6 +174,7 @@ pub(super) fn remembered<'a>(
     let statuses = match role {
         Role::Init | Role::Sidecar => &previous.init_container_statuses,
         Role::Main => &previous.container_statuses,
+        Role::Ephemeral => &previous.ephemeral_container_statuses,
     };
     statuses.iter().flatten().find(|status| status.name == container.name)
 }
@@ -142,6 +183,8 @@ fn standing(record: Option<&Record>, role: Role, policy: Policy, first: u32, san
     let latest = record.and_then(Record::latest);
     let refusal = record.and_then(|record| record.refusal.as_ref());
     let (attempt, crash_level, at) = match latest {
+        // It ran, on a node that has forgotten how that ended.
+        None if role == Role::Ephemeral && first > 0 => return Standing::Ended { success: false },
         None => (first, 0, None),
         Some(latest) => match &latest.state {
             AttemptState::Starting | AttemptState::Running { .. } | AttemptState::Stopping { .. } => {
@@ -149,7 +192,8 @@ fn standing(record: Option<&Record>, role: Role, policy: Policy, first: u32, san
             }
             AttemptState::Exited(exit) => {
                 let number = latest.number.saturating_add(1);
-                if role == Role::Init && ran_in_former_sandbox(exit, sandbox) {
+                let begins_anew = role == Role::Init && ran_in_former_sandbox(exit, sandbox);
+                if begins_anew || latest.resize == Resizing::Restarting {
                     (number, 0, None)
                 } else if !runs_again(policy, exit) {
                     return Standing::Ended {

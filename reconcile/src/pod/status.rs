@@ -18,6 +18,7 @@ use super::{
     Member, Outcome, Stage, Standing, View, backoff,
     observed::{Attempt, AttemptState, Exit, Refusal, Sandbox},
     qos::qos,
+    resize,
     standing::{self, Role},
 };
 
@@ -64,21 +65,23 @@ pub(super) fn status(view: &View<'_>, stage: Stage) -> PodStatus {
         }
         Stage::Alive => (None, None),
     };
-    let of_role = |init: bool| -> Vec<ContainerStatus> {
+    let resize = resize::Resize::of(view);
+    let of_roles = |roles: &[Role]| -> Vec<ContainerStatus> {
         view.members
             .iter()
-            .filter(|member| (member.role != Role::Main) == init)
-            .map(|member| container_status(view, member, stage))
+            .filter(|member| roles.contains(&member.role))
+            .map(|member| container_status(view, member, stage, &resize))
             .collect()
     };
-    let init_statuses = of_role(true);
+    let some = |statuses: Vec<ContainerStatus>| (!statuses.is_empty()).then_some(statuses);
     PodStatus {
         phase: Some(phase.to_owned()),
         reason,
         message,
-        conditions: Some(conditions(view, phase)),
-        container_statuses: Some(of_role(false)),
-        init_container_statuses: (!init_statuses.is_empty()).then_some(init_statuses),
+        conditions: Some(conditions(view, phase, &resize)),
+        container_statuses: Some(of_roles(&[Role::Main])),
+        init_container_statuses: some(of_roles(&[Role::Init, Role::Sidecar])),
+        ephemeral_container_statuses: some(of_roles(&[Role::Ephemeral])),
         host_ip: view.host_ips.first().map(ToString::to_string),
         host_ips: Some(view.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
         pod_ip: ips.first().cloned(),
@@ -130,7 +133,7 @@ fn has_begun(member: &Member<'_>, attempt: &Attempt) -> bool {
     }
 }
 
-fn container_status(view: &View<'_>, member: &Member<'_>, stage: Stage) -> ContainerStatus {
+fn container_status(view: &View<'_>, member: &Member<'_>, stage: Stage, resize: &resize::Resize) -> ContainerStatus {
     let attempts = member.record.map_or(&[][..], |record| &record.attempts[..]);
     // An attempt that is only being made does not show yet.
     let (current, former) = match attempts {
@@ -157,11 +160,12 @@ fn container_status(view: &View<'_>, member: &Member<'_>, stage: Stage) -> Conta
             (done, member.is_started())
         }
         Role::Sidecar | Role::Main => (member.is_ready(), member.is_started()),
+        Role::Ephemeral => (false, member.is_started()),
     };
     // A node that has lost its records goes on from what the API remembers.
     let remembered = match current {
         Some(_) => None,
-        None => standing::remembered(member.spec, member.role, view.previous),
+        None => standing::remembered(&member.spec, member.role, view.previous),
     };
     ContainerStatus {
         name: member.spec.name.clone(),
@@ -183,6 +187,10 @@ fn container_status(view: &View<'_>, member: &Member<'_>, stage: Stage) -> Conta
         },
         state: Some(state),
         last_state: Some(last_state.unwrap_or_default()),
+        resources: resize::shown(member),
+        allocated_resources: resize
+            .allocated(member)
+            .and_then(|allocated| allocated.requests.clone()),
         ..ContainerStatus::default()
     }
 }
@@ -196,6 +204,7 @@ fn waiting_first(view: &View<'_>, member: &Member<'_>, refusal: Option<&Refusal>
         Role::Init | Role::Sidecar => view
             .blocking_init()
             .is_some_and(|blocking| blocking.spec.name != member.spec.name),
+        Role::Ephemeral => false,
     };
     waiting(
         if initializing {
@@ -302,7 +311,7 @@ fn whole_seconds(at: Timestamp) -> Time {
     Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
-fn conditions(view: &View<'_>, phase: &str) -> Vec<PodCondition> {
+fn conditions(view: &View<'_>, phase: &str, resize: &resize::Resize) -> Vec<PodCondition> {
     let verdicts = [
         (OWN_CONDITIONS[0], sandbox_verdict(view)),
         (OWN_CONDITIONS[1], initialized_verdict(view, phase)),
@@ -310,8 +319,8 @@ fn conditions(view: &View<'_>, phase: &str) -> Vec<PodCondition> {
         (OWN_CONDITIONS[3], containers_verdict(view, phase)),
         (OWN_CONDITIONS[4], Verdict::TRUE),
     ];
+    let verdicts = verdicts.into_iter().chain(resize.verdict());
     let mut conditions: Vec<PodCondition> = verdicts
-        .into_iter()
         .map(|(type_, verdict)| {
             let status = if verdict.holds { "True" } else { "False" };
             let since = known(view.previous, type_)
@@ -333,7 +342,10 @@ fn conditions(view: &View<'_>, phase: &str) -> Vec<PodCondition> {
         foreign
             .into_iter()
             .flatten()
-            .filter(|condition| !OWN_CONDITIONS.contains(&condition.type_.as_str()))
+            .filter(|condition| {
+                let type_ = condition.type_.as_str();
+                !OWN_CONDITIONS.contains(&type_) && !resize::CONDITIONS.contains(&type_)
+            })
             .cloned(),
     );
     conditions
@@ -347,10 +359,10 @@ fn known<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a PodCondition> {
         .find(|condition| condition.type_ == type_)
 }
 
-struct Verdict {
-    holds: bool,
-    reason: Option<&'static str>,
-    message: Option<String>,
+pub(super) struct Verdict {
+    pub(super) holds: bool,
+    pub(super) reason: Option<&'static str>,
+    pub(super) message: Option<String>,
 }
 
 impl Verdict {
@@ -401,7 +413,7 @@ fn containers_verdict(view: &View<'_>, phase: &str) -> Verdict {
         "Failed" => return Verdict::no("PodFailed", None),
         _ => {}
     }
-    let counts = |member: &&Member<'_>| member.role != Role::Init;
+    let counts = |member: &&Member<'_>| matches!(member.role, Role::Sidecar | Role::Main);
     if view.members.iter().filter(counts).all(Member::is_ready) {
         return Verdict::TRUE;
     }

@@ -26,6 +26,8 @@ pub enum StopCause {
     Finished,
     /// A liveness or startup probe failed for good.
     Unhealthy(String),
+    /// Its resources change, and it asks to be restarted for that.
+    Resized,
 }
 
 /// A pod that is being deleted.
@@ -139,7 +141,7 @@ fn stop_in_order(view: &View<'_>, steps: &mut Steps, deadline: Timestamp, grace:
         .map(|member| member.spec.name.clone());
     for member in view.live() {
         let turn = match member.role {
-            Role::Init | Role::Main => true,
+            Role::Init | Role::Main | Role::Ephemeral => true,
             Role::Sidecar => !others_live && last_sidecar.as_ref() == Some(&member.spec.name),
         };
         match member.attempt().map(|attempt| &attempt.state) {
@@ -162,12 +164,13 @@ fn stop_in_order(view: &View<'_>, steps: &mut Steps, deadline: Timestamp, grace:
     }
 }
 
-fn stop(member: &Member<'_>, deadline: Timestamp, cause: &StopCause, steps: &mut Steps) {
+pub(super) fn stop(member: &Member<'_>, deadline: Timestamp, cause: &StopCause, steps: &mut Steps) {
     let name = &member.spec.name;
     steps.notes.push(Note::normal(
         "Killing",
         match cause {
             StopCause::Deleted | StopCause::Finished => format!("Stopping container {name}"),
+            StopCause::Resized => format!("Container {name} resize requires restart"),
             StopCause::Unhealthy(why) => format!("Container {name} {why}, will be restarted"),
         },
     ));

@@ -454,3 +454,79 @@ fn a_node_that_lost_its_records_goes_on_counting() {
     second.sandbox_ready();
     second.expect("start a#2");
 }
+
+fn limited(cpu: &str, memory: &str) -> serde_json::Value {
+    json!({"limits": {"cpu": cpu, "memory": memory}, "requests": {"cpu": cpu, "memory": memory}})
+}
+
+#[test]
+fn running_containers_are_resized_where_the_node_has_room() {
+    let resources = limited("1", "100Mi");
+    let mut script = Script::running(json!({"containers": [{"name": "a", "resources": resources}, {"name": "b"}]}));
+    script.resize("a", limited("2", "200Mi"));
+    script.expect("resize a");
+    script.expect("");
+    assert_eq!(script.condition("PodResizeInProgress").0, "True");
+    script.resized("a");
+    script.expect("");
+    assert!(!script.has_condition("PodResizeInProgress"), "it is done");
+    // Another pod has the rest.
+    script.room.others.cpu_milli = 1500;
+    script.resize("a", limited("3", "200Mi"));
+    script.expect("");
+    let (status, reason) = script.condition("PodResizePending");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "Deferred"));
+    assert_eq!(script.wakes_in_s(), Some(5), "nobody tells that others have gone");
+    script.room.others.cpu_milli = 1000;
+    script.expect("resize a");
+    script.resized("a");
+    script.resize("a", limited("5", "200Mi"));
+    script.expect("");
+    assert_eq!(script.condition("PodResizePending").1, "Infeasible");
+    // Less always fits.
+    script.resize("a", limited("500m", "200Mi"));
+    script.expect("resize a");
+    assert!(!script.has_condition("PodResizePending"));
+}
+
+#[test]
+fn a_container_that_asks_for_it_is_restarted_to_be_resized() {
+    let policy = json!([{"resourceName": "memory", "restartPolicy": "RestartContainer"}]);
+    let container = json!({"name": "a", "resources": limited("1", "100Mi"), "resizePolicy": policy});
+    let mut script = Script::running(json!({"containers": [container], "restartPolicy": "OnFailure"}));
+    script.resize("a", limited("2", "100Mi"));
+    script.expect("resize a");
+    script.resized("a");
+    script.resize("a", limited("2", "200Mi"));
+    script.expect("stop a within 30");
+    script.expect("");
+    script.exited("a", 0);
+    script.expect("start a#1");
+    script.started("a");
+    script.expect("");
+    assert!(!script.has_condition("PodResizeInProgress"));
+}
+
+#[test]
+fn an_ephemeral_container_runs_once_and_counts_for_nothing() {
+    let mut script = Script::running(json!({"containers": [{"name": "a"}], "restartPolicy": "Always"}));
+    script.add_ephemeral(json!({"name": "e", "image": "i"}));
+    script.expect("start e#0");
+    script.started("e");
+    script.expect("");
+    assert_eq!(
+        (script.phase(), script.condition("Ready").0),
+        ("Running".to_owned(), "True".to_owned())
+    );
+    script.exited("e", 1);
+    script.expect("");
+    assert_eq!(
+        (script.phase(), script.condition("Ready").0),
+        ("Running".to_owned(), "True".to_owned())
+    );
+    let statuses = script.previous.ephemeral_container_statuses.clone().unwrap_or_default();
+    let ended = statuses[0].state.clone().and_then(|state| state.terminated);
+    assert_eq!(ended.map(|ended| ended.exit_code), Some(1));
+    script.delete(0);
+    script.expect("stop a within 0");
+}

@@ -112,16 +112,10 @@ pub fn json(data: &[u8]) {
 
 /// A body in YAML, and the documents of a file as the command line takes them.
 pub fn yaml(data: &[u8]) {
-    use serde::Deserialize as _;
     let Some((resource, body)) = kind(data) else { return };
     let Ok(text) = std::str::from_utf8(body) else { return };
-    if let Ok(object) = serde_yaml_ng::from_str(text) {
-        take_in(resource, object, None);
-    }
-    for document in serde_yaml_ng::Deserializer::from_str(text) {
-        if Value::deserialize(document).is_err() {
-            return;
-        }
+    for document in api::yaml::documents(text).into_iter().flatten() {
+        take_in(resource, document.value, None);
     }
 }
 

@@ -37,7 +37,13 @@ pub(crate) fn entered(transcript: &mut Transcript<'_>) {
         works("expose pod shell --port=80 --name=shell")
             .says(&["service/shell exposed"])
             .then("svc shell -o jsonpath={.spec.selector.app}", "shell"),
-        // not yet: `debug` (no ephemeral containers are served).
+        works(format!("debug shell -i --quiet --container=look --target=shell --image={BUSYBOX} -- ps"))
+            .says(&["sh -c trap"])
+            .then("pod shell -o jsonpath={.spec.ephemeralContainers[0].name}", "look"),
+        fails(
+            format!("debug none --image={BUSYBOX}"),
+            "pods \"none\" not found",
+        ),
         works("delete pod shell --grace-period=1").says(&["pod \"shell\" deleted"]),
         fails("get pod shell", "NotFound"),
     ]);

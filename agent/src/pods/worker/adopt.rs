@@ -3,7 +3,7 @@
 //! Never here: trusting half of anything. What is not whole is undone or made again.
 
 use api::Timestamp;
-use reconcile::pod::{Attempt, AttemptState, Health, Record};
+use reconcile::pod::{Attempt, AttemptState, Health, Record, Resizing};
 use tracing::{info, warn};
 
 use super::{
@@ -167,5 +167,7 @@ fn attempt_of(number: u32, record: &AttemptRecord, state: &Option<State>, has_sh
         image_id: record.image_id.clone(),
         state,
         health: Health::default(),
+        resources: record.resources.clone(),
+        resize: Resizing::Idle,
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! Never here: waiting for anything that takes longer than starting a process.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use api::{Timestamp, k8s_openapi::api::core::v1::LifecycleHandler};
-use reconcile::pod::{Action, Attempt, AttemptState, Health, Note, Sandbox, StopCause};
+use reconcile::pod::{Action, Attempt, AttemptState, Health, Note, Resizing, Sandbox, StopCause, is_resize_pending};
 use tracing::{info, warn};
 
 use super::{
@@ -14,6 +17,8 @@ use super::{
         launch::{self, Launch, container_cgroup},
         layout::remove_dir,
         prober::{Answer, Probes},
+        resize::{self, Resized},
+        resources,
         sandbox::{self, blocking},
         tokens,
     },
@@ -41,6 +46,7 @@ impl Task {
                 cause,
             } => self.stop_container(&container, deadline, &cause),
             Action::Kill { container } => self.kill_container(&container),
+            Action::Resize { containers } => self.resize_containers(&containers),
             Action::ReleaseSandbox => self.release_sandbox(),
             Action::Forget => {
                 self.forget().await;
@@ -98,9 +104,16 @@ impl Task {
     }
 
     fn start_container(&mut self, name: &str, number: u32, crash_level: u32) {
-        let (Some(container), Some(record)) = (self.container(name).cloned(), self.sandbox.clone()) else {
+        let (Some(container), Some(record)) = (self.container(name), self.sandbox.clone()) else {
             return;
         };
+        let mut container = container.into_owned();
+        if is_resize_pending(&self.status.lock()) {
+            let before = self.observed.containers.get(name).and_then(|record| record.latest());
+            if let Some(resources) = before.and_then(|attempt| attempt.resources.clone()) {
+                container.resources = Some(resources);
+            }
+        }
         let history = self.observed.containers.entry(name.to_owned()).or_default();
         history.attempts.push(Attempt {
             number,
@@ -110,12 +123,15 @@ impl Task {
             image_id: String::new(),
             state: AttemptState::Starting,
             health: Health::default(),
+            resources: Some(container.resources.clone().unwrap_or_default()),
+            resize: Resizing::Idle,
         });
         self.live.remove(name);
         let namespace = self.pod.metadata.namespace.clone().unwrap_or_default();
         let launch = Launch {
             pod: self.pod.clone(),
             container,
+            target: self.target_of_ephemeral(name),
             attempt: number,
             crash_level,
             sandbox: record,
@@ -142,6 +158,52 @@ impl Task {
         });
     }
 
+    /// The container whose processes an ephemeral one sees, if it names one.
+    fn target_of_ephemeral(&self, name: &str) -> Option<launch::ProcessesOf> {
+        let spec = self.pod.spec.as_ref()?;
+        let mut containers = spec.ephemeral_containers.iter().flatten();
+        let ephemeral = containers.find(|container| container.name == name)?;
+        let target = ephemeral
+            .target_container_name
+            .clone()
+            .filter(|target| !target.is_empty())?;
+        let attempt = self.observed.containers.get(&target)?.latest()?.number;
+        Some(launch::ProcessesOf {
+            bundle: self.home.bundle(&target, attempt),
+            container: target,
+        })
+    }
+
+    fn resize_containers(&mut self, names: &[String]) {
+        let mut resized = Vec::new();
+        for name in names {
+            let Some(container) = self.container(name).map(Cow::into_owned) else {
+                continue;
+            };
+            let Some(attempt) = self.running_attempt(name) else {
+                continue;
+            };
+            attempt.resize = Resizing::UnderWay;
+            let number = attempt.number;
+            resized.push(Resized {
+                limits: resources::of_container(&container),
+                resources: container.resources.unwrap_or_default(),
+                container: container.name,
+                attempt: number,
+            });
+        }
+        let together = resources::of_pod(&self.pod.spec.clone().unwrap_or_default());
+        let (hierarchies, cgroup, home) = (self.context.hierarchies.clone(), self.cgroup.clone(), self.home.clone());
+        let herald = self.herald();
+        tokio::spawn(async move {
+            let happening = blocking(move || {
+                let result = resize::carry_out(&hierarchies, &cgroup, &together, &resized, &home);
+                Happening::Resized { resized, result }
+            });
+            herald.tell(happening.await).await;
+        });
+    }
+
     fn stop_container(&mut self, name: &str, deadline: Timestamp, cause: &StopCause) {
         let now = Timestamp::now();
         let Some(attempt) = self.running_attempt(name) else {
@@ -151,6 +213,9 @@ impl Task {
             return;
         };
         let number = attempt.number;
+        if *cause == StopCause::Resized {
+            attempt.resize = Resizing::Restarting;
+        }
         attempt.state = AttemptState::Stopping {
             started_at,
             since: now,
@@ -252,7 +317,7 @@ impl Task {
     pub(super) fn target(&self, name: &str, attempt: u32) -> Option<Target> {
         Some(Target {
             ip: self.sandbox.as_ref().and_then(|record| record.ips.first().copied()),
-            container: self.container(name)?.clone(),
+            container: self.container(name)?.into_owned(),
             bundle: self.home.bundle(name, attempt),
             shim_program: self.context.shim_program.clone(),
         })

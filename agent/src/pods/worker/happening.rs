@@ -6,7 +6,8 @@ use std::io::Read as _;
 
 use api::Timestamp;
 use reconcile::pod::{
-    Attempt, AttemptState, Exit, Health, Note, Refusal, RefusalReason, Sandbox, observed::Failure, probe::ProbeKind,
+    Attempt, AttemptState, Exit, Health, Note, Refusal, RefusalReason, Resizing, Sandbox, observed::Failure,
+    probe::ProbeKind,
 };
 use tracing::{info, warn};
 
@@ -16,6 +17,7 @@ use super::{
         launch::{Refused, container_cgroup},
         layout::{AttemptRecord, SandboxRecord},
         prober::{Answer, Probes},
+        resize::Resized,
         sandbox::{PrepareError, ReleaseError, blocking},
         shim_link::{self, Heard, complaints},
     },
@@ -68,6 +70,11 @@ pub(super) enum Happening {
         container: String,
         attempt: u32,
         answer: Answer,
+    },
+    /// Cgroups have been told what their containers may use, or not all.
+    Resized {
+        resized: Vec<Resized>,
+        result: Result<(), String>,
     },
     Noted(Note),
 }
@@ -143,6 +150,7 @@ impl Task {
                 attempt,
                 answer,
             } => self.probe_answered(&container, attempt, answer).await,
+            Happening::Resized { resized, result } => self.resized(resized, &result).await,
             Happening::Noted(note) => self.announce(&note).await,
         }
     }
@@ -363,8 +371,43 @@ impl Task {
         });
     }
 
+    async fn resized(&mut self, resized: Vec<Resized>, result: &Result<(), String>) {
+        let mut names = Vec::new();
+        for Resized {
+            container,
+            attempt: number,
+            resources,
+            ..
+        } in resized
+        {
+            let Some(attempt) = self.latest(&container, number) else {
+                continue;
+            };
+            match result {
+                Ok(()) => {
+                    attempt.resources = Some(resources);
+                    attempt.resize = Resizing::Idle;
+                    names.push(container);
+                }
+                Err(message) => {
+                    attempt.resize = Resizing::Failed(Failure {
+                        message: message.clone(),
+                        at: Timestamp::now(),
+                        level: 1,
+                    });
+                }
+            }
+        }
+        let note = match result {
+            Ok(()) if names.is_empty() => return,
+            Ok(()) => Note::normal("ResizeCompleted", format!("Pod resize completed: {}", names.join(", "))),
+            Err(message) => Note::warning("ResizeError", format!("Pod resize error: {message}")),
+        };
+        self.announce(&note).await;
+    }
+
     async fn probe_answered(&mut self, name: &str, number: u32, answer: Answer) {
-        let container = self.container(name).cloned();
+        let container = self.container(name).map(std::borrow::Cow::into_owned);
         if let Some(failure) = &answer.failure {
             let message = format!("{} probe failed: {failure}", answer.kind.as_str());
             self.announce(&Note::warning("Unhealthy", message)).await;

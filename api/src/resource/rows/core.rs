@@ -1,6 +1,6 @@
 //! The rows of the core group.
 
-use super::{CREATE, NO_COLLECTION_DELETE, READ, ROW, SCALE, status};
+use super::{CREATE, NO_COLLECTION_DELETE, READ, READ_WRITE, ROW, SCALE, status};
 use crate::{
     object::Scope,
     resource::{Resource, Subresource},
@@ -26,6 +26,18 @@ const fn stream(name: &'static str, kind: &'static str) -> Subresource {
         kind,
         definition: "",
         verbs: &["create", "get"],
+    }
+}
+
+/// A part of a pod's spec that changes by a path of its own.
+const fn part(name: &'static str) -> Subresource {
+    Subresource {
+        name,
+        group: "",
+        version: "v1",
+        kind: "Pod",
+        definition: POD,
+        verbs: READ_WRITE,
     }
 }
 
@@ -161,6 +173,7 @@ pub(super) const ROWS: &[Resource] = &[
                 definition: "io.k8s.api.core.v1.Binding",
                 verbs: &["create"],
             },
+            part("ephemeralcontainers"),
             Subresource {
                 name: "eviction",
                 group: "policy",
@@ -183,6 +196,7 @@ pub(super) const ROWS: &[Resource] = &[
                 verbs: PROXY_VERBS,
                 ..stream("proxy", "PodProxyOptions")
             },
+            part("resize"),
             status("", "v1", "Pod", POD),
         ],
         definition: POD,

@@ -98,7 +98,7 @@ fn lifecycle_and_probes(container: &At<'_>, errors: &mut Vec<FieldError>) {
     probe::probe(&container.field("startupProbe"), probe::Purpose::Startup, errors);
 }
 
-fn body(container: &At<'_>, volumes: &Volumes<'_>, host_network: bool, errors: &mut Vec<FieldError>) {
+pub(super) fn body(container: &At<'_>, volumes: &Volumes<'_>, host_network: bool, errors: &mut Vec<FieldError>) {
     let image = container.field("image");
     if required(&image, errors) && image.text().trim() != image.text() {
         let reason = "must not have leading or trailing whitespace";

@@ -55,6 +55,13 @@ impl Algorithm {
         found.map(|(_, algorithm)| *algorithm)
     }
 
+    /// The name that RFC 7518 gives it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Algorithm::ALL.iter().find(|(_, known)| *known == self);
+        found.map(|(name, _)| *name).expect("all have names")
+    }
+
     fn is_of(self, key: &Material) -> bool {
         match self {
             Algorithm::Es256 => matches!(key, Material::P256(_)),

@@ -130,7 +130,7 @@ fn quality_of_service() {
     ];
     for (containers, class) in rows {
         let pod = json!({"spec": {"containers": containers}});
-        assert_eq!(qos_class(&pod), class, "{pod}");
+        assert_eq!(qos::class(&pod), class, "{pod}");
     }
 }
 

@@ -25,6 +25,16 @@ fn a_pod_keeps_what_others_wrote_and_loses_what_its_node_no_longer_says() {
 }
 
 #[test]
+fn what_was_under_way_in_a_pod_is_over_when_its_node_does_not_tell_it() {
+    let resize = condition("PodResizeInProgress", "True", "1");
+    let current = json!({"conditions": [resize, condition("Ready", "True", "1")]});
+    let told = json!({"conditions": [condition("Ready", "True", "2")]});
+    let ready = json!([condition("Ready", "True", "1")]);
+    assert_eq!(pod(&current, told)["conditions"], ready);
+    assert_eq!(pod(&current, current.clone())["conditions"], current["conditions"]);
+}
+
+#[test]
 fn a_condition_that_did_not_change_keeps_its_time() {
     let current = json!({"conditions": [condition("Ready", "True", "1")]});
     let told = json!({"conditions": [condition("Ready", "True", "9")]});

@@ -28,6 +28,7 @@ fn drive(cluster: &Cluster) -> (CancellationToken, tokio::task::JoinHandle<()>) 
         cluster.store.clone(),
         planners(planner_config()),
         std::sync::Arc::default(),
+        crate::driver::meter::WorkMeter::new(),
         stop.clone(),
     );
     (stop, tokio::spawn(running))

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use api::{
     Timestamp,
-    k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus},
+    k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus, ResourceRequirements},
 };
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::{
     plan::Severity,
     pod::{
         Action, Attempt, AttemptState, Decision, Exit, ExitReason, Failure, Health, Input, Note, Observed, Refusal,
-        RefusalReason, Sandbox, decide,
+        RefusalReason, Resizing, Room, Sandbox, Share, StopCause, decide,
     },
 };
 
@@ -20,6 +20,7 @@ pub(super) struct Script {
     pub(super) pod: Pod,
     pub(super) observed: Observed,
     pub(super) previous: PodStatus,
+    pub(super) room: Room,
     now: Timestamp,
     notes: Vec<Note>,
     wake_at: Option<Timestamp>,
@@ -36,6 +37,13 @@ impl Script {
             pod: serde_json::from_value(pod).unwrap(),
             observed: Observed::default(),
             previous: PodStatus::default(),
+            room: Room {
+                allocatable: Share {
+                    cpu_milli: 4000,
+                    memory_bytes: 1 << 30,
+                },
+                others: Share::default(),
+            },
             now: Timestamp::from_second(1_000_000).unwrap(),
             notes: Vec::new(),
             wake_at: None,
@@ -83,6 +91,7 @@ impl Script {
             observed: &self.observed,
             previous: &self.previous,
             host_ips: &[host],
+            room: self.room,
             now: self.now,
         };
         let decision = decide(&input);
@@ -99,11 +108,18 @@ impl Script {
                 self.observed.sandbox = Sandbox::Preparing;
                 "prepare".to_owned()
             }
+            Action::Resize { containers } => {
+                for container in containers {
+                    self.attempt(container).resize = Resizing::UnderWay;
+                }
+                format!("resize {}", containers.join(" "))
+            }
             Action::Start {
                 container,
                 attempt,
                 crash_level,
             } => {
+                let resources = self.resources(container);
                 let record = self.observed.containers.entry(container.clone()).or_default();
                 record.attempts.push(Attempt {
                     number: *attempt,
@@ -113,6 +129,8 @@ impl Script {
                     image_id: String::new(),
                     state: AttemptState::Starting,
                     health: Health::default(),
+                    resources,
+                    resize: Resizing::Idle,
                 });
                 if record.attempts.len() > 2 {
                     record.attempts.remove(0);
@@ -120,10 +138,15 @@ impl Script {
                 format!("start {container}#{attempt}")
             }
             Action::Stop {
-                container, deadline, ..
+                container,
+                deadline,
+                cause,
             } => {
                 let now = self.now;
                 let attempt = self.attempt(container);
+                if *cause == StopCause::Resized {
+                    attempt.resize = Resizing::Restarting;
+                }
                 let started_at = attempt.state.started_at().unwrap();
                 attempt.state = AttemptState::Stopping {
                     started_at,
@@ -161,6 +184,32 @@ impl Script {
             .attempts
             .last_mut()
             .unwrap()
+    }
+
+    fn resources(&self, container: &str) -> Option<ResourceRequirements> {
+        let spec = self.pod.spec.as_ref().unwrap();
+        let mut containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        containers.find(|known| known.name == container)?.resources.clone()
+    }
+
+    pub(super) fn add_ephemeral(&mut self, container: Value) {
+        let spec = self.pod.spec.as_mut().unwrap();
+        spec.ephemeral_containers = Some(vec![serde_json::from_value(container).unwrap()]);
+    }
+
+    /// Gives a container other resources, in the spec.
+    pub(super) fn resize(&mut self, container: &str, resources: Value) {
+        let spec = self.pod.spec.as_mut().unwrap();
+        let found = spec.containers.iter_mut().find(|known| known.name == container);
+        found.unwrap().resources = Some(serde_json::from_value(resources).unwrap());
+    }
+
+    /// The cgroups have been told.
+    pub(super) fn resized(&mut self, container: &str) {
+        let resources = self.resources(container);
+        let attempt = self.attempt(container);
+        attempt.resources = resources;
+        attempt.resize = Resizing::Idle;
     }
 
     // Happenings.
@@ -306,6 +355,11 @@ impl Script {
     pub(super) fn condition(&self, type_: &str) -> (String, String) {
         let condition = self.find_condition(type_);
         (condition.status.clone(), condition.reason.clone().unwrap_or_default())
+    }
+
+    pub(super) fn has_condition(&self, type_: &str) -> bool {
+        let mut conditions = self.previous.conditions.iter().flatten();
+        conditions.any(|condition| condition.type_ == type_)
     }
 
     pub(super) fn transition(&self, type_: &str) -> Timestamp {
