@@ -278,10 +278,13 @@ fn in_terminal(by: &By<'_>, words: &[&str], typed: &str) -> String {
     text(&shown)
 }
 
+/// Prints the size of the terminal, which comes when the process has begun; kubectl may tell what was typed before.
+const SIZE: &str = "tries=0; until stty size 2>/dev/null || test $tries = 100; do tries=$((tries+1)); sleep 0.1; done";
+
 fn terminals_are_terminals(by: &By<'_>) {
-    // The size comes when the process has begun.
-    let script = "tty; read line; echo \"read $line\"; stty size; test -t 0 && test -t 1 && test -t 2 && echo all";
-    let shown = in_terminal(by, &["exec", "-it", "box", "--", "sh", "-c", script], "typed\n");
+    let script =
+        format!("tty; read line; echo \"read $line\"; {SIZE}; test -t 0 && test -t 1 && test -t 2 && echo all");
+    let shown = in_terminal(by, &["exec", "-it", "box", "--", "sh", "-c", &script], "typed\n");
     for part in ["/dev/pts/", "20 40", "read typed", "all"] {
         assert!(shown.contains(part), "no {part:?} in {shown:?}");
     }
@@ -293,7 +296,7 @@ fn containers_of_their_own_are_attached_to(sandbox: &Sandbox) {
         sandbox,
         client: Client::Kubectl,
     };
-    let script = "read line; echo \"read $line\"; stty size";
+    let script = format!("read line; echo \"read $line\"; {SIZE}");
     let run = [
         "run",
         "tty",
@@ -305,7 +308,7 @@ fn containers_of_their_own_are_attached_to(sandbox: &Sandbox) {
         "--",
         "sh",
         "-c",
-        script,
+        &script,
     ];
     let shown = in_terminal(by, &run, "typed\n");
     assert!(shown.contains("read typed") && shown.contains("20 40"), "{shown:?}");

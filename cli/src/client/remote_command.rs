@@ -125,13 +125,8 @@ async fn pass(socket: WebSocket, streams: Streams) -> Result<End, BrokenError> {
     let send = async {
         loop {
             let message = tokio::select! {
-                part = next(&mut stdin) => match part {
-                    Some(part) => message(STDIN, &part),
-                    None => {
-                        stdin = None;
-                        message(CLOSE, &[STDIN])
-                    }
-                },
+                // What is typed may ask for the size: the one that is known by then goes first.
+                biased;
                 size = next(&mut sizes) => match size {
                     Some((columns, rows)) => {
                         message(RESIZE, json!({"Width": columns, "Height": rows}).to_string().as_bytes())
@@ -142,6 +137,13 @@ async fn pass(socket: WebSocket, streams: Streams) -> Result<End, BrokenError> {
                     }
                 },
                 _ = pings.tick() => Message::Ping(Bytes::new()),
+                part = next(&mut stdin) => match part {
+                    Some(part) => message(STDIN, &part),
+                    None => {
+                        stdin = None;
+                        message(CLOSE, &[STDIN])
+                    }
+                },
             };
             if let Err(error) = sink.send(message).await {
                 return error;
