@@ -26,7 +26,7 @@ use super::{
 /// Commands made durable by one sync. Beyond this the sync is a small part of the batch's time.
 const BATCH_COMMANDS_MAX: usize = 256;
 
-/// Bytes of one batch: half of the cache, which is where redb starts to write pages early.
+/// Bytes of one batch: well under half of the cache, which is where redb starts to write pages early.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// Log entries handed to watchers at once after the file was opened again.
