@@ -28,10 +28,6 @@ mod terminal;
 mod verbs;
 mod whole_file;
 
-/// A request makes and drops thousands of small values on whatever thread it is on.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A container orchestrator that speaks the Kubernetes API, with a network of eBPF.
 #[derive(Debug, Parser)]
 #[command(
