@@ -4,6 +4,7 @@
 //! Never here: a runtime, a clock, files, sockets, the store. Everything is a function of its arguments.
 //! Source: the Kubernetes API reference (v1.36) and API conventions.
 
+pub mod channel;
 pub mod conversion;
 pub mod custom;
 pub mod defaulting;

@@ -7,6 +7,7 @@
 
 pub mod clients;
 pub mod images;
+pub mod neighbour;
 pub mod programs;
 pub mod sandbox;
 pub mod waiting;

@@ -18,6 +18,22 @@ pub const SOON: Duration = Duration::from_secs(120);
 /// Tells apart the sandboxes of one test process.
 static COUNTER: AtomicU32 = AtomicU32::new(1);
 
+/// A name that no sandbox has. None if this machine cannot have sandboxes: the test was then recorded as not run, and
+/// should return.
+#[must_use]
+pub fn unused_name() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        not_run("a sandbox needs root");
+        return None;
+    }
+    // Short, so that links carry it whole: "t", the process, and a count.
+    Some(format!(
+        "t{:x}-{}",
+        std::process::id(),
+        COUNTER.fetch_add(1, Ordering::Relaxed)
+    ))
+}
+
 /// A running cluster. `SKEP_KEEP=1` in the environment leaves it up, and says where it is.
 pub struct Sandbox {
     name: String,
@@ -39,12 +55,7 @@ impl Sandbox {
     /// When the cluster does not come up.
     #[must_use]
     pub fn create_with(nodes: u16, flags: &[&str]) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            not_run("a sandbox needs root");
-            return None;
-        }
-        // Short, so that links carry it whole: "t", the process, and a count.
-        let name = format!("t{:x}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let name = unused_name()?;
         let directory = tempfile::Builder::new()
             .prefix(&format!("skep-{name}-"))
             .tempdir()

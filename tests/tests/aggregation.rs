@@ -2,16 +2,11 @@
 
 #![allow(missing_docs, reason = "a test program")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command},
-};
-
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tests::{
     Sandbox,
     clients::{Client, Said},
+    neighbour::Neighbour,
     sandbox::SOON,
     wait_for,
 };
@@ -20,115 +15,38 @@ const VERSION: &str = "v1.shop.example.com";
 const PORT: u16 = 18443;
 const PROGRAM: &str = include_str!("aggregation/server.py");
 
-/// The other server, a process on the host.
-struct Other {
-    directory: tempfile::TempDir,
-    address: String,
-    child: Option<Child>,
-    /// Its certificate, which stands for its authority.
-    certificate_pem: String,
+/// The other server, which is told the authority that our requests come from.
+fn other(sandbox: &Sandbox) -> Neighbour {
+    let config = [
+        "-n",
+        "kube-system",
+        "get",
+        "configmap",
+        "extension-apiserver-authentication",
+    ];
+    let config = run(sandbox, &[&config[..], &["-o", "json"]].concat()).succeeded("get");
+    let config: Value = serde_json::from_str(&config).expect("JSON");
+    let authority = config["data"]["requestheader-client-ca-file"]
+        .as_str()
+        .expect("an authority");
+    Neighbour::new(sandbox, "api.shop.svc", PORT, PROGRAM, &[("proxy-ca.crt", authority)])
 }
 
-impl Other {
-    fn new(sandbox: &Sandbox) -> Other {
-        let directory = tempfile::tempdir().expect("make a directory");
-        let key = KeyPair::generate().expect("a key");
-        let names = vec!["api.shop.svc".to_owned()];
-        let certificate = CertificateParams::new(names).and_then(|params| params.self_signed(&key));
-        let certificate_pem = certificate.expect("a certificate").pem();
-        let config = [
-            "-n",
-            "kube-system",
-            "get",
-            "configmap",
-            "extension-apiserver-authentication",
-        ];
-        let config = run(sandbox, &[&config[..], &["-o", "json"]].concat()).succeeded("get");
-        let config: Value = serde_json::from_str(&config).expect("JSON");
-        let authority = config["data"]["requestheader-client-ca-file"]
-            .as_str()
-            .expect("an authority");
-        for (name, content) in [
-            ("server.py", PROGRAM),
-            ("server.crt", &certificate_pem),
-            ("server.key", &key.serialize_pem()),
-            ("proxy-ca.crt", authority),
-        ] {
-            std::fs::write(directory.path().join(name), content).expect("write");
-        }
-        let kubeconfig = std::fs::read_to_string(sandbox.kubeconfig()).expect("read the kubeconfig");
-        let address = kubeconfig
-            .split_once("https://")
-            .and_then(|(_, rest)| rest.split_once(':'))
-            .expect("the server's address");
-        Other {
-            address: address.0.to_owned(),
-            directory,
-            child: None,
-            certificate_pem,
-        }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn start(&mut self) {
-        let mut python = Command::new("python3");
-        python
-            .arg(self.file("server.py"))
-            .arg(&self.address)
-            .arg(PORT.to_string());
-        for name in ["server.crt", "server.key", "proxy-ca.crt"] {
-            python.arg(self.file(name));
-        }
-        self.child = Some(python.spawn().expect("start python3"));
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("kill");
-            child.wait().expect("wait");
-        }
-    }
-
-    /// The service that leads to it, and the APIService.
-    fn objects(&self) -> Vec<Value> {
-        let ports = json!([{ "name": "api", "port": 443, "targetPort": PORT }]);
-        vec![
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }),
-            json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": { "name": "api", "namespace": "shop" },
-                "spec": { "ports": ports },
-            }),
-            json!({
-                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                "metadata": { "name": "api", "namespace": "shop", "labels": { "kubernetes.io/service-name": "api" } },
-                "ports": [{ "name": "api", "port": PORT }], "endpoints": [{ "addresses": [self.address] }],
-            }),
-            json!({
-                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": { "name": VERSION },
-                "spec": {
-                    "group": "shop.example.com", "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 15,
-                    "service": { "namespace": "shop", "name": "api" },
-                    "caBundle": base64(&self.certificate_pem, &self.file("base64")),
-                },
-            }),
-        ]
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn base64(text: &str, scratch: &Path) -> String {
-    std::fs::write(scratch, text).expect("write");
-    let mut command = Command::new("base64");
-    command.arg("--wrap=0").arg(scratch);
-    tests::sandbox::run(command)
+/// The service that leads to it, and the APIService.
+fn objects(other: &Neighbour) -> Vec<Value> {
+    vec![
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } }),
+        other.service("shop", "api"),
+        other.endpoints("shop", "api"),
+        json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": { "name": VERSION },
+            "spec": {
+                "group": "shop.example.com", "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 15,
+                "service": { "namespace": "shop", "name": "api" },
+                "caBundle": other.ca_bundle(),
+            },
+        }),
+    ]
 }
 
 fn run(sandbox: &Sandbox, words: &[&str]) -> Said {
@@ -150,13 +68,13 @@ fn wait_until(sandbox: &Sandbox, status: &str, reason: &str) {
 #[test]
 fn another_api_server_serves_its_kinds_in_ours() {
     let Some(sandbox) = Sandbox::create(1) else { return };
-    let mut other = Other::new(&sandbox);
+    let mut other = other(&sandbox);
     let apply = |objects: &[Value]| {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
         let said = Client::Kubectl.run(&sandbox.kubeconfig(), &["apply", "-f", "-"], &list.to_string());
         let _ = said.succeeded("apply");
     };
-    let objects = other.objects();
+    let objects = objects(&other);
 
     // Piece by piece: what is missing is told.
     apply(&objects[3..]);

@@ -2,16 +2,11 @@
 
 #![allow(missing_docs, reason = "a test program")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command},
-};
-
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tests::{
     Sandbox,
     clients::{Client, Said},
+    neighbour::Neighbour,
     sandbox::SOON,
     wait_for,
 };
@@ -22,127 +17,44 @@ const V2: &str = "boxes.v2.stable.example.com";
 const PORT: u16 = 18444;
 const PROGRAM: &str = include_str!("conversion/webhook.py");
 
-/// The webhook, a process on the host.
-struct Webhook {
-    directory: tempfile::TempDir,
-    address: String,
-    child: Option<Child>,
-    /// Its certificate, which stands for its authority.
-    certificate_pem: String,
-}
-
-impl Webhook {
-    fn new(sandbox: &Sandbox) -> Webhook {
-        let directory = tempfile::tempdir().expect("make a directory");
-        let key = KeyPair::generate().expect("a key");
-        let names = vec!["convert.default.svc".to_owned()];
-        let certificate = CertificateParams::new(names).and_then(|params| params.self_signed(&key));
-        let certificate_pem = certificate.expect("a certificate").pem();
-        for (name, content) in [
-            ("webhook.py", PROGRAM),
-            ("webhook.crt", &certificate_pem),
-            ("webhook.key", &key.serialize_pem()),
-        ] {
-            std::fs::write(directory.path().join(name), content).expect("write");
-        }
-        let kubeconfig = std::fs::read_to_string(sandbox.kubeconfig()).expect("read the kubeconfig");
-        let address = kubeconfig
-            .split_once("https://")
-            .and_then(|(_, rest)| rest.split_once(':'))
-            .expect("the server's address");
-        Webhook {
-            address: address.0.to_owned(),
-            directory,
-            child: None,
-            certificate_pem,
-        }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn start(&mut self) {
-        let mut python = Command::new("python3");
-        python
-            .arg(self.file("webhook.py"))
-            .arg(&self.address)
-            .arg(PORT.to_string());
-        for name in ["webhook.crt", "webhook.key"] {
-            python.arg(self.file(name));
-        }
-        self.child = Some(python.spawn().expect("start python3"));
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().expect("kill");
-            child.wait().expect("wait");
-        }
-    }
-
-    /// The service that leads to it, and the definition, which stores this version.
-    fn objects(&self, storage: &str) -> Vec<Value> {
-        let version = |name: &str, fields: &[&str]| {
-            let fields: serde_json::Map<String, Value> = fields
-                .iter()
-                .map(|field| ((*field).to_owned(), json!({ "type": "string" })))
-                .collect();
-            json!({
-                "name": name, "served": true, "storage": name == storage,
-                "schema": { "openAPIV3Schema": { "type": "object", "properties": {
-                    "spec": { "type": "object", "properties": fields },
-                } } },
-                "additionalPrinterColumns": [{
-                    "name": "Where", "type": "string",
-                    "jsonPath": if name == "v1" { ".spec.hostPort" } else { ".spec.host" },
-                }],
-            })
-        };
-        vec![
-            json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": { "name": "convert", "namespace": "default" },
-                "spec": { "ports": [{ "name": "https", "port": 443, "targetPort": PORT }] },
-            }),
-            json!({
-                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                "metadata": {
-                    "name": "convert", "namespace": "default",
-                    "labels": { "kubernetes.io/service-name": "convert" },
-                },
-                "ports": [{ "name": "https", "port": PORT }], "endpoints": [{ "addresses": [self.address] }],
-            }),
-            json!({
-                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": { "name": NAME },
-                "spec": {
-                    "group": "stable.example.com", "scope": "Namespaced",
-                    "names": { "plural": "boxes", "singular": "box", "kind": "Box" },
-                    "versions": [version("v1", &["hostPort"]), version("v2", &["host", "port"])],
-                    "conversion": { "strategy": "Webhook", "webhook": {
-                        "conversionReviewVersions": ["v1", "v1beta1"],
-                        "clientConfig": {
-                            "service": { "namespace": "default", "name": "convert", "path": "/convert" },
-                            "caBundle": base64(&self.certificate_pem, &self.file("base64")),
-                        },
-                    } },
-                },
-            }),
-        ]
-    }
-}
-
-impl Drop for Webhook {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn base64(text: &str, scratch: &Path) -> String {
-    std::fs::write(scratch, text).expect("write");
-    let mut command = Command::new("base64");
-    command.arg("--wrap=0").arg(scratch);
-    tests::sandbox::run(command)
+/// The service that leads to it, and the definition, which stores this version.
+fn objects(webhook: &Neighbour, storage: &str) -> Vec<Value> {
+    let version = |name: &str, fields: &[&str]| {
+        let fields: serde_json::Map<String, Value> = fields
+            .iter()
+            .map(|field| ((*field).to_owned(), json!({ "type": "string" })))
+            .collect();
+        json!({
+            "name": name, "served": true, "storage": name == storage,
+            "schema": { "openAPIV3Schema": { "type": "object", "properties": {
+                "spec": { "type": "object", "properties": fields },
+            } } },
+            "additionalPrinterColumns": [{
+                "name": "Where", "type": "string",
+                "jsonPath": if name == "v1" { ".spec.hostPort" } else { ".spec.host" },
+            }],
+        })
+    };
+    vec![
+        webhook.service("default", "convert"),
+        webhook.endpoints("default", "convert"),
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": { "name": NAME },
+            "spec": {
+                "group": "stable.example.com", "scope": "Namespaced",
+                "names": { "plural": "boxes", "singular": "box", "kind": "Box" },
+                "versions": [version("v1", &["hostPort"]), version("v2", &["host", "port"])],
+                "conversion": { "strategy": "Webhook", "webhook": {
+                    "conversionReviewVersions": ["v1", "v1beta1"],
+                    "clientConfig": {
+                        "service": { "namespace": "default", "name": "convert", "path": "/convert" },
+                        "caBundle": webhook.ca_bundle(),
+                    },
+                } },
+            },
+        }),
+    ]
 }
 
 fn run(sandbox: &Sandbox, words: &[&str]) -> Said {
@@ -170,9 +82,9 @@ fn specs(sandbox: &Sandbox, resource: &str) -> Vec<(String, Value)> {
 #[test]
 fn boxes_are_what_they_are_in_every_version() {
     let Some(sandbox) = Sandbox::create(1) else { return };
-    let mut webhook = Webhook::new(&sandbox);
+    let mut webhook = Neighbour::new(&sandbox, "convert.default.svc", PORT, PROGRAM, &[]);
     webhook.start();
-    let _ = apply(&sandbox, &webhook.objects("v1")).succeeded("apply");
+    let _ = apply(&sandbox, &objects(&webhook, "v1")).succeeded("apply");
     wait_for("the kind to be served", SOON, || {
         run(&sandbox, &["get", V2]).success.then_some(())
     });
@@ -187,7 +99,7 @@ fn boxes_are_what_they_are_in_every_version() {
     let _ = apply(&sandbox, &[first, second.clone()]).succeeded("apply");
 
     // What is there is of both versions, and what comes of another.
-    let _ = apply(&sandbox, &webhook.objects("v2")).succeeded("store the second version");
+    let _ = apply(&sandbox, &objects(&webhook, "v2")).succeeded("store the second version");
     wait_for("the other version to be the one to store", SOON, || {
         let definition = sandbox.get(&["crd", NAME])?;
         (definition["status"]["storedVersions"] == json!(["v1", "v2"])).then_some(())

@@ -6,7 +6,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tests::{Sandbox, sandbox::SOON, wait_for, workloads::web};
+use tests::{
+    Sandbox,
+    sandbox::{SOON, unused_name},
+    wait_for,
+    workloads::web,
+};
 use xtask::inventory::Inventory;
 
 #[track_caller]
@@ -138,10 +143,7 @@ fn two_sandboxes_live_side_by_side() {
 #[test]
 fn a_failed_creation_says_why_and_leaves_nothing() {
     let before = Inventory::take();
-    let Some(probe) = Sandbox::create(1) else { return };
-    let name = probe.node(7);
-    probe.delete();
-    drop(probe);
+    let Some(name) = unused_name() else { return };
     let mut create = std::process::Command::new(tests::programs::skep());
     create.args([
         "sandbox",
@@ -161,10 +163,7 @@ fn a_failed_creation_says_why_and_leaves_nothing() {
 
 #[test]
 fn what_is_not_the_sandboxs_own_is_left_alone() {
-    let Some(probe) = Sandbox::create(1) else { return };
-    let name = probe.node(7);
-    probe.delete();
-    drop(probe);
+    let Some(name) = unused_name() else { return };
     let home = tempfile::tempdir().expect("a directory");
     let data_dir = home.path().join("data");
     let refused = |in_the_way: &str| {
@@ -254,10 +253,7 @@ fn a_server_that_ends_at_once_is_not_called_started() {
 #[test]
 fn an_interrupted_creation_says_what_there_is() {
     let before = Inventory::take();
-    let Some(probe) = Sandbox::create(1) else { return };
-    let name = probe.node(7);
-    probe.delete();
-    drop(probe);
+    let Some(name) = unused_name() else { return };
     let home = tempfile::tempdir().expect("a directory");
     let data_dir = home.path().join("data");
     let mut create = std::process::Command::new(tests::programs::skep());

@@ -17,6 +17,7 @@ pub mod cargo;
 pub mod demo;
 pub mod image;
 pub mod inventory;
+pub mod process;
 pub mod schema;
 pub mod setup;
 pub mod shell;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use api::channel::{CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT};
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -22,13 +23,6 @@ const PROTOCOL: &str = "v5.channel.k8s.io";
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Parts of a stream that wait to be taken; each has some tens of kilobytes at most.
 pub(crate) const PARTS_WAITING_MAX: usize = 16;
-
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-const CLOSE: u8 = 255;
 
 /// What is to be connected to.
 pub(crate) struct Request<'a> {

@@ -5,14 +5,15 @@ use api::{
     resource::{self, Resource},
 };
 use reconcile::Removal;
-use serde_json::Value;
 
 use super::{
     carry::{Hands, StepError, Written},
     steps::{Part, Step},
 };
 use crate::{
-    engine::{ApiError, Caller, DeleteOptions, Deleted, Engine, Patch, Propagation, SERVER_MANAGER, WriteOptions},
+    engine::{
+        ApiError, Caller, DeleteOptions, Deleted, Engine, Patch, Propagation, SERVER_MANAGER, WriteOptions, object,
+    },
     store::{CommitError, Revision},
 };
 
@@ -82,7 +83,7 @@ impl Hands for Engine {
             Step::Bind { pod, uid, node } => self.bind(&caller, &pod.namespace, &pod.name, Some(&uid), &node).await,
         };
         match written {
-            Ok(object) => Ok(revision(&object).map_or(Written::Nothing, Written::At)),
+            Ok(object) => Ok(object::revision(&object).map_or(Written::Nothing, Written::At)),
             Err(error) => Err(refusal(error)),
         }
     }
@@ -95,11 +96,6 @@ impl Hands for Engine {
 /// The row of a kind that planners know.
 pub(crate) fn resource_of(kind: Kind) -> &'static Resource {
     resource::by_kind(kind.group(), kind.version(), kind.name()).expect("the API serves every kind that planners know")
-}
-
-/// The resourceVersion of an object that the engine answered.
-pub(crate) fn revision(object: &Value) -> Option<Revision> {
-    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }
 
 fn refusal(error: ApiError) -> StepError {

@@ -219,7 +219,7 @@ impl Engine {
         }
         Ok(Some(Write {
             key: key(namespaces(), "", namespace),
-            expect: Expect::At(object::revision(&found)),
+            expect: Expect::At(object::revision(&found).unwrap_or_default()),
             op: Op::Check,
         }))
     }

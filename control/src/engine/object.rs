@@ -127,9 +127,9 @@ pub fn set_revision(object: &mut Value, revision: Revision) {
     metadata_mut(object).insert("resourceVersion".to_owned(), Value::String(revision.to_string()));
 }
 
-/// The revision of an object that was read; 0 if it carries none.
-pub fn revision(object: &Value) -> Revision {
-    meta_str(object, "resourceVersion").parse().unwrap_or_default()
+/// The revision of an object that the engine answered.
+pub fn revision(object: &Value) -> Option<Revision> {
+    meta_str(object, "resourceVersion").parse().ok()
 }
 
 /// The bytes to store: without `resourceVersion`, metadata near the front.

@@ -139,7 +139,7 @@ fn with_used(quota: &Value, used: &Amounts) -> Write {
     child_mut(&mut grown, "status").insert("used".to_owned(), used);
     Write {
         key: key(quotas, meta_str(quota, "namespace"), meta_str(quota, "name")),
-        expect: Expect::At(object::revision(quota)),
+        expect: Expect::At(object::revision(quota).unwrap_or_default()),
         op: Op::Put(object::encode(&grown)),
     }
 }

@@ -51,6 +51,16 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
+    /// What the store is asked for, at this revision.
+    fn request(&self, resource: &Resource, at: Option<Revision>) -> ListRequest {
+        ListRequest {
+            collection: resource.collection(),
+            namespace: (!self.namespace.is_empty()).then(|| self.namespace.clone()),
+            at,
+            ..ListRequest::default()
+        }
+    }
+
     fn is_filtered(&self) -> bool {
         !self.labels.is_everything() || !self.fields.is_everything()
     }
@@ -117,12 +127,9 @@ impl Engine {
             None => self.version_at(options.version).await?,
         };
         let mut request = ListRequest {
-            collection: resource.collection(),
-            namespace: (!options.namespace.is_empty()).then(|| options.namespace.clone()),
-            at,
             after: token.map(|token| StoreKey::new(resource.collection(), token.namespace, token.name)),
             limit: (options.limit > 0).then_some(options.limit),
-            counts_rest: false,
+            ..options.request(resource, at)
         };
         if !options.is_filtered() {
             request.counts_rest = true;
@@ -183,11 +190,8 @@ impl Engine {
     /// As [`Engine::list`].
     pub async fn scan(&self, resource: &'static Resource, options: ListOptions) -> Result<Scan, ApiError> {
         let request = ListRequest {
-            collection: resource.collection(),
-            namespace: (!options.namespace.is_empty()).then(|| options.namespace.clone()),
-            at: self.version_at(options.version).await?,
             limit: Some(SCAN_PART),
-            ..ListRequest::default()
+            ..options.request(resource, self.version_at(options.version).await?)
         };
         let mut scan = Scan {
             engine: self.clone(),

@@ -171,6 +171,17 @@ impl Server {
     }
 }
 
+/// What there is to see, as soon as there is.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..1000 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not seen: {what}");
+}
+
 /// The events of a watch.
 struct Events {
     body: Body,

@@ -1,6 +1,4 @@
 //! The server that is measured: the real binary in a process of its own.
-//!
-//! Source: proc(5), VmRSS of /proc/PID/status, utime and stime of /proc/PID/stat.
 
 use std::{
     fs::File,
@@ -17,11 +15,10 @@ use nix::{
 };
 use tests::{programs, wait_for};
 use tokio::{sync::oneshot, task::JoinHandle};
+use xtask::process;
 
 /// How often memory is looked at for its peak.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(20);
-/// Ticks per second of the times in /proc/PID/stat: fixed by the kernel's user interface.
-const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running server with a store of its own. Ends when dropped.
 pub(crate) struct Server {
@@ -65,18 +62,12 @@ impl Server {
 
     /// Resident memory now.
     pub(crate) fn resident_mib(&self) -> Result<f64> {
-        resident_mib(self.process.id())
+        process::resident_mib(self.process.id())
     }
 
     /// Processor time until now.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The name, in parentheses, may hold spaces; utime and stime are the 12th and 13th fields after it.
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok());
-        let total = ticks(11).zip(ticks(12)).map(|(user, system)| user + system);
-        Ok(total.context("find the times in /proc/PID/stat")? / CLOCK_TICKS_PER_SECOND)
+        process::cpu_seconds(self.process.id())
     }
 
     /// Begins to look for the most memory that is resident at once.
@@ -86,7 +77,7 @@ impl Server {
         let task = tokio::spawn(async move {
             let mut peak: f64 = 0.0;
             loop {
-                peak = peak.max(resident_mib(pid)?);
+                peak = peak.max(process::resident_mib(pid)?);
                 if tokio::time::timeout(MEMORY_INTERVAL, &mut stopped).await.is_ok() {
                     return Ok(peak);
                 }
@@ -117,14 +108,4 @@ impl Peak {
         drop(self.stop);
         self.task.await?
     }
-}
-
-fn resident_mib(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("look at the server; did it die?")?;
-    let kib: f64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|value| value.trim().trim_end_matches(" kB").parse().ok())
-        .context("find VmRSS in /proc/PID/status")?;
-    Ok(kib / 1024.0)
 }

@@ -2,21 +2,16 @@
 //!
 //! Pure. Source: Kubernetes' WebSocket subprotocols `channel.k8s.io` (to v5), KEP-4006 for closing in v5.
 
-use api::node_stream::TerminalSize;
+use api::{
+    channel::{CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT},
+    node_stream::TerminalSize,
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::remote::{Inbound, Outbound};
-
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-/// In v5: the next byte names a channel that is closed.
-const CLOSE: u8 = 255;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

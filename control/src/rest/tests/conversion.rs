@@ -105,13 +105,11 @@ impl Gears {
         });
         let answer = gears.server.send("POST", DEFINITIONS, &[], body.to_string()).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.bytes);
-        for _ in 0..1000 {
-            if gears.server.get(V2).await.status == StatusCode::OK {
-                return gears;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the kind is not served");
+        until("the kind is served", async || {
+            (gears.server.get(V2).await.status == StatusCode::OK).then_some(())
+        })
+        .await;
+        gears
     }
 
     fn conversion(&self, path: &str) -> Value {
@@ -421,19 +419,11 @@ async fn nothing_is_shown_or_written_that_cannot_be_converted() {
         .send("DELETE", &format!("{DEFINITIONS}/gears.example.com"), &[], "")
         .await;
     assert_eq!(gone.status, StatusCode::OK);
-    for _ in 0..1000 {
-        if gears
-            .server
-            .get(&format!("{DEFINITIONS}/gears.example.com"))
-            .await
-            .status
-            == StatusCode::NOT_FOUND
-        {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the definition is still there");
+    let path = format!("{DEFINITIONS}/gears.example.com");
+    until("the definition is gone", async || {
+        (gears.server.get(&path).await.status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
 }
 
 /// What policies and webhooks are told who are about the other version.

@@ -18,14 +18,11 @@ async fn told(server: &Server, name: &str, resource: [&str; 2], expression: &str
     });
     let made = server.send("POST", POLICIES, &[], body.to_string()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.bytes);
-    for _ in 0..1000 {
+    until(&format!("something is told of {name}"), async || {
         let mut policy = server.get(&format!("{POLICIES}/{name}")).await.json();
-        if policy["status"]["observedGeneration"] == 1 {
-            return policy["status"]["typeChecking"].take();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("nothing is told of {name}");
+        (policy["status"]["observedGeneration"] == 1).then(|| policy["status"]["typeChecking"].take())
+    })
+    .await
 }
 
 #[tokio::test]
@@ -49,12 +46,10 @@ async fn the_types_of_a_policys_expressions_are_checked_by_the_schemas_of_all_ki
     });
     let made = server.send("POST", DEFINITIONS, &[], definition.to_string()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.bytes);
-    for _ in 0..1000 {
-        if server.get("/apis/example.com/v1/gears").await.status == StatusCode::OK {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the kind is served", async || {
+        (server.get("/apis/example.com/v1/gears").await.status == StatusCode::OK).then_some(())
+    })
+    .await;
     let gears = ["example.com", "gears"];
     let deployments = ["apps", "deployments"];
     let well = json!({});
