@@ -16,10 +16,10 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ApiError, Engine, chain, object};
+use super::{ApiError, Engine, object};
 use crate::{
     conversion::{Fault, Hook, TIMEOUT, batches},
-    reach::{self, CallError},
+    reach,
     store::Stored,
 };
 
@@ -185,16 +185,7 @@ impl Engine {
         Box::pin(async move {
             let destination = hook.destination().map_err(str::to_owned)?;
             let nodes = self.nodes().ok_or("the server is not ready to call webhooks")?;
-            let called = reach::post(self, &nodes, destination, document, TIMEOUT).await;
-            let (status, answer) = called.map_err(|error: CallError| {
-                let (url, seconds) = (destination.url(), TIMEOUT.as_secs());
-                format!("Post \"{url}?timeout={seconds}s\": {}", chain(&error))
-            })?;
-            if status.is_success() {
-                Ok(answer)
-            } else {
-                Err(format!("the server answered {status}"))
-            }
+            reach::post(self, &nodes, destination, document, TIMEOUT).await
         })
     }
 }

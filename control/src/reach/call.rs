@@ -13,7 +13,7 @@ use rustls::pki_types::InvalidDnsNameError;
 
 use super::{Destination, pod::Stream};
 use crate::{
-    engine::{ApiError, Engine},
+    engine::{ApiError, Engine, chain},
     stream::Nodes,
 };
 
@@ -52,19 +52,26 @@ pub(crate) enum CallError {
     TooLate,
 }
 
-/// Sends a JSON document and answers what comes back.
+/// Sends a JSON document to a webhook and answers what it answers.
 ///
 /// # Errors
-/// When nothing comes back in time.
+/// Why there is no good answer in time, in the words that clients are told.
 pub(crate) async fn post(
     engine: &Engine,
     nodes: &Nodes,
     destination: &Destination,
     body: Vec<u8>,
     time: Duration,
-) -> Result<(StatusCode, Bytes), CallError> {
+) -> Result<Bytes, String> {
     let request = posted(destination, body, time);
-    send(engine, nodes, destination, request, time).await
+    match send(engine, nodes, destination, request, time).await {
+        Ok((status, answer)) if status.is_success() => Ok(answer),
+        Ok((status, _)) => Err(format!("the server answered {status}")),
+        Err(error) => {
+            let (url, seconds) = (destination.url(), time.as_secs());
+            Err(format!("Post \"{url}?timeout={seconds}s\": {}", chain(&error)))
+        }
+    }
 }
 
 /// Sends a request and answers what comes back.

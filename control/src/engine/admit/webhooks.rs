@@ -20,8 +20,8 @@ use crate::{
         scope::{Verdict, judge},
         webhook::{Answer, Answered, FailurePolicy, Phase, Webhook},
     },
-    engine::{create::namespaces, error::chain, key, object},
-    reach::{self, CallError},
+    engine::{create::namespaces, key, object},
+    reach,
 };
 
 impl Engine {
@@ -176,17 +176,8 @@ impl Engine {
         let nodes = self.nodes().ok_or("the server is not ready to call webhooks")?;
         let uid = Uuid::new_v4().to_string();
         let document = hook.review(&told.request(&uid));
-        let called = reach::post(self, &nodes, destination, document, hook.timeout).await;
-        let (status, answer) = called.map_err(|error: CallError| {
-            let (url, seconds) = (destination.url(), hook.timeout.as_secs());
-            format!(
-                "failed to call webhook: Post \"{url}?timeout={seconds}s\": {}",
-                chain(&error)
-            )
-        })?;
-        if !status.is_success() {
-            return Err(format!("failed to call webhook: the server answered {status}"));
-        }
+        let answer = reach::post(self, &nodes, destination, document, hook.timeout).await;
+        let answer = answer.map_err(|why| format!("failed to call webhook: {why}"))?;
         hook.read(phase, &uid, &answer)
     }
 }
