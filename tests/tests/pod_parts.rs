@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "a test program")]
 
 use serde_json::{Value, json};
-use tests::{Sandbox, images::BUSYBOX, sandbox::SOON, wait_for};
+use tests::{Sandbox, clients::Client, images::BUSYBOX, sandbox::SOON, wait_for};
 
 /// One cluster; each part has pods of its own.
 #[test]
@@ -40,19 +40,24 @@ fn ephemeral_containers_look_into_pods(sandbox: &Sandbox) {
     sandbox.apply(&pod("box", &[shell("c", "echo marked > /tmp/marked; sleep 1000000")]));
     sandbox.wait_phase("box", "Running");
     // With the target's processes.
-    let looked = sandbox.kubectl(&[
+    let image = format!("--image={BUSYBOX}");
+    let look = [
         "debug",
         "box",
         "-i",
         "--quiet",
         "--container=look",
         "--target=c",
-        &format!("--image={BUSYBOX}"),
+        &image,
         "--",
         "sh",
         "-c",
-        "ps; cat /proc/1/root/tmp/marked; hostname",
-    ]);
+        "read line; ps; cat /proc/1/root/tmp/marked; hostname",
+    ];
+    // It waits for its client: what is said before that one is there is in the log only.
+    let looked = Client::Kubectl
+        .run(&sandbox.kubeconfig(), &look, "look\n")
+        .succeeded("look");
     for part in ["sleep 1000000", "marked", "box"] {
         assert!(looked.contains(part), "no {part:?} in {looked:?}");
     }

@@ -151,11 +151,13 @@ pub(crate) struct Machine {
     pub(crate) capabilities: BTreeSet<String>,
     /// Most open files of a process.
     pub(crate) open_files_max: u64,
+    /// All controllers are in one hierarchy of cgroups, of version 2.
+    pub(crate) unified_cgroups: bool,
 }
 
 impl Machine {
-    /// This process' bounding set and limit of open files.
-    pub(crate) fn of_this_process() -> Machine {
+    /// This process' bounding set and limit of open files, on a machine with such cgroups.
+    pub(crate) fn of_this_process(unified_cgroups: bool) -> Machine {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let bounding = status
             .lines()
@@ -172,6 +174,7 @@ impl Machine {
         Machine {
             capabilities,
             open_files_max: limit.maximum.unwrap_or(1_048_576).min(1_048_576),
+            unified_cgroups,
         }
     }
 }
@@ -383,14 +386,15 @@ fn mounts(plan: &Plan<'_>, privileged: bool) -> Value {
         ),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", access]),
-        mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &["nosuid", "noexec", "nodev", "relatime", access],
-        ),
         mount("/dev/shm", "bind", &plan.shm.to_string_lossy(), &["rbind", "rw"]),
     ];
+    // With hierarchies of version 1, libcontainer looks its own process up in the node's /proc by the number that it has in
+    // the container's namespace: that is nobody there, or another, unless it is the first.
+    let joins_processes = matches!(plan.namespaces.pid, PidNamespace::Of(_));
+    if plan.machine.unified_cgroups || !joins_processes {
+        let options = ["nosuid", "noexec", "nodev", "relatime", access];
+        mounts.push(mount("/sys/fs/cgroup", "cgroup", "cgroup", &options));
+    }
     for bind in plan.binds {
         let access = match bind.access {
             Access::ReadOnly => "ro",

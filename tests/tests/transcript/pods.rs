@@ -37,8 +37,12 @@ pub(crate) fn entered(transcript: &mut Transcript<'_>) {
         works("expose pod shell --port=80 --name=shell")
             .says(&["service/shell exposed"])
             .then("svc shell -o jsonpath={.spec.selector.app}", "shell"),
-        works(format!("debug shell -i --quiet --container=look --target=shell --image={BUSYBOX} -- ps"))
-            .says(&["sh -c trap"])
+        // It waits for its client: what is said before that one is there is in the log only.
+        works(format!(
+            "debug shell -i --quiet --container=look --target=shell --image={BUSYBOX} -- sh -c 'read line; ps'"
+        ))
+        .input("look\n")
+        .says(&["sh -c trap"])
             .then("pod shell -o jsonpath={.spec.ephemeralContainers[0].name}", "look"),
         fails(
             format!("debug none --image={BUSYBOX}"),

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, path::Path};
 use api::k8s_openapi::api::core::v1::Container;
 use serde_json::{Value, json};
 
-use super::{Machine, Namespaces, Plan, SpecError, config};
+use super::{Machine, Namespaces, PidNamespace, Plan, SpecError, config};
 use crate::runtime::{cgroup::Limits, user::User};
 
 fn machine(without: &[&str]) -> Machine {
@@ -11,10 +11,15 @@ fn machine(without: &[&str]) -> Machine {
     Machine {
         capabilities: capabilities.map(|name| (*name).to_owned()).collect(),
         open_files_max: 1024,
+        unified_cgroups: false,
     }
 }
 
 fn config_of(container: Value, machine: &Machine) -> Result<Value, SpecError> {
+    config_in(container, machine, &Namespaces::default())
+}
+
+fn config_in(container: Value, machine: &Machine, namespaces: &Namespaces) -> Result<Value, SpecError> {
     let mut container = container;
     container["name"] = json!("c");
     let container: Container = serde_json::from_value(container).unwrap();
@@ -27,7 +32,7 @@ fn config_of(container: Value, machine: &Machine) -> Result<Value, SpecError> {
         env: &[],
         working_dir: "/",
         user: &User::default(),
-        namespaces: &Namespaces::default(),
+        namespaces,
         binds: &[],
         shm: Path::new("/s"),
         cgroup: "skep/n/pods/u/c",
@@ -106,4 +111,27 @@ fn a_score_below_zero_needs_the_right_to_it() {
     let score = |machine| config_of(json!({}), &machine).unwrap()["process"]["oomScoreAdj"].clone();
     assert_eq!(score(machine(&[])), -997);
     assert_eq!(score(machine(&["CAP_SYS_RESOURCE"])), 0);
+}
+
+#[test]
+fn who_joins_others_processes_has_no_old_cgroups() {
+    let joining = Namespaces {
+        pid: PidNamespace::Of("/proc/7/ns/pid".into()),
+        ..Namespaces::default()
+    };
+    for (unified_cgroups, namespaces, expected) in [
+        (false, Namespaces::default(), true),
+        (true, Namespaces::default(), true),
+        (true, joining.clone(), true),
+        (false, joining, false),
+    ] {
+        let machine = Machine {
+            unified_cgroups,
+            ..machine(&[])
+        };
+        let config = config_in(json!({}), &machine, &namespaces).unwrap();
+        let mut mounts = config["mounts"].as_array().unwrap().iter();
+        let has = mounts.any(|mount| mount["type"] == "cgroup");
+        assert_eq!(has, expected, "{unified_cgroups} {namespaces:?}");
+    }
 }
